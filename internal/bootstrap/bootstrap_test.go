@@ -1,0 +1,258 @@
+package bootstrap
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kip.elotl.co/hack/localaws/firstboot/userdata"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestUserData(t *testing.T) {
+	for name, c := range map[string]struct {
+		cloudInit       string
+		files, commands []any // the user's, which stand before ours
+		rest            decoded
+	}{
+		"nothing":         {cloudInit: ""},
+		"only the header": {cloudInit: "#cloud-config"},
+		"only comments":   {cloudInit: "#cloud-config\n# later\n"},
+		"null":            {cloudInit: "~"},
+		"no header":       {cloudInit: "packages: [jq]\n", rest: decoded{"packages": []any{"jq"}}},
+		"header in capitals after blanks": {
+			cloudInit: "\n  #Cloud-Config x\npackages: [jq]\n", rest: decoded{"packages": []any{"jq"}}},
+		"byte order mark": {cloudInit: "\ufeff#cloud-config\nhostname: a\n", rest: decoded{"hostname": "a"}},
+		"carriage returns": {cloudInit: "#cloud-config\r\nhostname: a\r\nruncmd:\r\n- true a\r\n",
+			rest: decoded{"hostname": "a"}, commands: []any{"true a"}},
+		"lists are appended to": {
+			cloudInit: "write_files:\n- path: /a\n  content: x\nruncmd:\n- echo one\n- [echo, two]\nhostname: h\n",
+			files:     []any{map[string]any{"path": "/a", "content": "x"}},
+			commands:  []any{"echo one", []any{"echo", "two"}},
+			rest:      decoded{"hostname": "h"},
+		},
+		"empty lists":    {cloudInit: "write_files: []\nruncmd:\n"},
+		"flow style":     {cloudInit: "{runcmd: [echo one], hostname: h}", commands: []any{"echo one"}, rest: decoded{"hostname": "h"}},
+		"document marks": {cloudInit: "%YAML 1.1\n---\nhostname: h\n...\n", rest: decoded{"hostname": "h"}},
+		"null commands":  {cloudInit: "runcmd:\n- echo one\n-\n", commands: []any{"echo one", nil}},
+		"a list by alias": {
+			cloudInit: "x: &l [echo one]\nruncmd: *l\n",
+			commands:  []any{"echo one"},
+			rest:      decoded{"x": []any{"echo one"}},
+		},
+		"a list that others share": {
+			cloudInit: "runcmd: &l [echo one]\nx: *l\ny: {z: *l}\n",
+			commands:  []any{"echo one"},
+			rest:      decoded{"x": []any{"echo one"}, "y": decodedMap("z", []any{"echo one"})},
+		},
+		"an alias whose name is used again": {
+			cloudInit: "a: &x one\nl: &l [*x]\nb: &x two\nruncmd: *l\n",
+			commands:  []any{"one"},
+			rest:      decoded{"a": "one", "l": []any{"one"}, "b": "two"},
+		},
+		"items by alias": {
+			cloudInit: "c: &c echo one\nf: &f {path: /a}\nruncmd: [*c]\nwrite_files:\n- *f\n",
+			commands:  []any{"echo one"},
+			files:     []any{map[string]any{"path": "/a"}},
+			rest:      decoded{"c": "echo one", "f": decodedMap("path", "/a")},
+		},
+		"a list that is merged in": {
+			cloudInit: "base: &b {runcmd: [echo one], hostname: h}\n<<: *b\n",
+			commands:  []any{"echo one"},
+			rest:      decoded{"base": map[string]any{"runcmd": []any{"echo one"}, "hostname": "h"}, "hostname": "h"},
+		},
+		"lists merged in from two": {
+			cloudInit: "b: &b {runcmd: [echo one]}\nc: &c {runcmd: [echo two], write_files: [{path: /a}]}\n<<: [*b, *c]\n",
+			commands:  []any{"echo one"},
+			files:     []any{map[string]any{"path": "/a"}},
+			rest: decoded{"b": decodedMap("runcmd", []any{"echo one"}),
+				"c": map[string]any{"runcmd": []any{"echo two"}, "write_files": []any{map[string]any{"path": "/a"}}}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := testInput(c.cloudInit)
+			if err := Validate(c.cloudInit); err != nil {
+				t.Fatalf("Validate: %v", err)
+			}
+			out, err := UserData(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, commands := ours(in)
+			want := decoded{"write_files": append(c.files, files...), "runcmd": append(c.commands, commands...)}
+			for key, value := range c.rest {
+				want[key] = value
+			}
+			if diff := cmp.Diff(want, read(t, out)); diff != "" {
+				t.Errorf("rendered (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func decodedMap(key string, value any) decoded { return decoded{key: value} }
+
+const goldenDocument = `#cloud-config
+# Cells of the build farm.
+timezone: Europe/Berlin # as the servers
+ssh_authorized_keys:
+  - ssh-ed25519 AAAA ops
+
+# A proxy for everybody.
+write_files:
+  - path: /etc/profile.d/proxy.sh
+    permissions: 0644 # octal, as YAML 1.1 reads it
+    content: |
+      export http_proxy=http://proxy:3128
+      	# an indented line
+  - {path: /etc/empty}
+disable_root: yes
+runcmd:
+  - 'echo "key: value"'
+  # the last one
+  - [ sh, -c, "date > /booted" ]
+`
+
+func TestGolden(t *testing.T) {
+	got, err := UserData(testInput(goldenDocument))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/golden.yaml"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("rendered (-want +got):\n%s", diff)
+	}
+}
+
+// What boots local cells must understand what is rendered.
+func TestFirstBootReadsIt(t *testing.T) {
+	for name, cloudInit := range map[string]string{"plain": goldenDocument, "compressed": goldenDocument + filler(MaxUserData)} {
+		t.Run(name, func(t *testing.T) {
+			in := testInput(cloudInit)
+			out, err := UserData(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := userdata.Parse(out)
+			if err != nil || len(config.Problems) > 0 {
+				t.Fatalf("%v, %q", err, config.Problems)
+			}
+			if len(config.Files) != 8 || config.Files[4].Path != "/tmp/itzo/server.key" ||
+				!bytes.Equal(config.Files[4].Content, in.Key) || config.Files[4].Mode != 0o400 {
+				t.Errorf("files: %+v", config.Files)
+			}
+			if len(config.Scripts) != 1 || !strings.HasSuffix(string(config.Scripts[0].Body), "'sh' '-c' 'date > /booted'\nsh /tmp/itzo/start-agent.sh\n") {
+				t.Errorf("scripts: %q", config.Scripts)
+			}
+		})
+	}
+}
+
+func TestUserDataIsDeterministic(t *testing.T) {
+	for name, cloudInit := range map[string]string{"plain": goldenDocument, "compressed": goldenDocument + filler(MaxUserData)} {
+		first, err := UserData(testInput(cloudInit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if again, err := UserData(testInput(cloudInit)); err != nil || !bytes.Equal(first, again) {
+				t.Errorf("%s: other bytes, or %v", name, err)
+			}
+		}
+	}
+}
+
+// filler is a comment of n bytes that compresses well.
+func filler(n int) string { return "\n# " + strings.Repeat("x", n-4) + "\n" }
+
+// noise is a key whose value of n bytes does not compress well.
+func noise(n int) string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
+	random := rand.New(rand.NewPCG(1, 2))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = letters[random.IntN(len(letters))]
+	}
+	return "noise: x" + string(text) + "\n"
+}
+
+func TestLimitForPlainText(t *testing.T) {
+	empty, err := UserData(testInput("noise: x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := MaxUserData - len(empty)
+	fits, err := UserData(testInput("noise: x" + strings.Repeat("y", room) + "\n"))
+	if err != nil || len(fits) != MaxUserData || !bytes.HasPrefix(fits, []byte("#cloud-config\n")) {
+		t.Errorf("at the limit: %d bytes, starting %q, %v", len(fits), fits[:14], err)
+	}
+	over, err := UserData(testInput("noise: x" + strings.Repeat("y", room+1) + "\n"))
+	if err != nil || !bytes.HasPrefix(over, []byte{0x1f, 0x8b}) || len(over) > MaxUserData {
+		t.Errorf("a byte over the limit: %d bytes, starting %q, %v", len(over), over[:14], err)
+	}
+	if got := len(inflate(t, over)); got != MaxUserData+1 {
+		t.Errorf("inflated: %d bytes", got)
+	}
+}
+
+func TestLimitForCompressed(t *testing.T) {
+	// The largest document that fits is found by halving; the next one must not.
+	fits, tooLarge := 1024, 4*MaxUserData
+	for tooLarge-fits > 1 {
+		n := (fits + tooLarge) / 2
+		if _, err := UserData(testInput(noise(n))); err == nil {
+			fits = n
+		} else {
+			tooLarge = n
+		}
+	}
+	out, err := UserData(testInput(noise(fits)))
+	if err != nil || len(out) > MaxUserData || len(out) < MaxUserData-8 {
+		t.Errorf("the largest has %d bytes, %v", len(out), err)
+	}
+	_, err = UserData(testInput(noise(tooLarge)))
+	var size *SizeError
+	if !errors.As(err, &size) {
+		t.Fatalf("error %v, want a SizeError", err)
+	}
+	if size.Limit != 16384 || size.Compressed <= size.Limit || size.Compressed > size.Limit+8 || size.Raw <= size.Compressed {
+		t.Errorf("%+v", size)
+	}
+	for _, want := range []string{"the limit is 16384", "shorten cloudInit"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+}
+
+func TestIncompleteInput(t *testing.T) {
+	for name, take := range map[string]func(*Input){
+		"CA":          func(in *Input) { in.CACertificate = nil },
+		"certificate": func(in *Input) { in.Certificate = nil },
+		"key":         func(in *Input) { in.Key = nil },
+		"URL":         func(in *Input) { in.Agent.URL = "" },
+		"version":     func(in *Input) { in.Agent.Version = "" },
+	} {
+		in := testInput("")
+		take(&in)
+		if _, err := UserData(in); err == nil {
+			t.Errorf("no error without %s", name)
+		}
+	}
+}

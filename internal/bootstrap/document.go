@@ -1,0 +1,244 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	writeFiles = "write_files"
+	runCmd     = "runcmd"
+)
+
+// DocumentError says what is wrong with a user's cloud-init document. It
+// quotes keys and paths of the document, never contents.
+type DocumentError struct {
+	// Line is counted from 1; 0 where it is not known.
+	Line int
+	// Problem says what is wrong, Remedy what would be right.
+	Problem, Remedy string
+}
+
+// Error gives line, problem and remedy.
+func (e *DocumentError) Error() string {
+	at := ""
+	if e.Line > 0 {
+		at = fmt.Sprintf("line %d: ", e.Line)
+	}
+	return "cloudInit: " + at + e.Problem + ": " + e.Remedy
+}
+
+// Validate says whether a cell can be booted with the document: nil, or a
+// *DocumentError. It does not see whether the rendered document is too large.
+func Validate(cloudInit string) error {
+	_, err := parse(cloudInit)
+	return err
+}
+
+// document is a user's cloud-config document that can be added to.
+type document struct {
+	root *yaml.Node // of kind DocumentNode, around a mapping
+}
+
+func (d *document) mapping() *yaml.Node { return d.root.Content[0] }
+
+// parse runs the checks in the order in which a reader of the document would
+// want to hear of them.
+func parse(text string) (*document, error) {
+	if err := checkHeader(text); err != nil {
+		return nil, err
+	}
+	root, err := decodeOne(dropHeader(text))
+	if err != nil {
+		return nil, err
+	}
+	doc := &document{root: root}
+	for _, check := range []func() error{doc.checkMapping, doc.checkValues, doc.checkFiles, doc.checkCommands} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	return doc, nil
+}
+
+// mimeHead matches the head of a mail message that says it is MIME.
+var mimeHead = regexp.MustCompile(`(?i)\A(?:[a-z][a-z0-9-]*:[^\n]*\n|from [^\n]*\n|[ \t]+[^\n]*\n)*?(?:mime-version:|content-type:[ \t]*[a-z]+/)`)
+
+// checkHeader refuses what cloud-init would take for something else. As there,
+// blanks before the header and its case do not matter.
+func checkHeader(text string) error {
+	text = strings.TrimLeft(text, " \t\r\n\ufeff")
+	first, _, _ := strings.Cut(text, "\n")
+	line := strings.ToLower(strings.TrimSpace(first))
+	kind := ""
+	for _, other := range []struct{ prefix, kind string }{
+		{"#!", "a script"},
+		{"#include", "an include file"},
+		{"#cloud-boothook", "a boothook"},
+		{"#cloud-config-archive", "a cloud-config archive"},
+		{"#cloud-config-jsonp", "a JSON patch"},
+		{"#part-handler", "a part handler"},
+		{"#upstart-job", "an upstart job"},
+		{"## template:", "a template"},
+	} {
+		if strings.HasPrefix(line, other.prefix) {
+			kind = other.kind
+			break
+		}
+	}
+	if kind == "" && mimeHead.MatchString(text) {
+		kind = "a MIME message"
+	}
+	if kind == "" {
+		return nil
+	}
+	return &DocumentError{Line: 1, Problem: "the document is " + kind,
+		Remedy: "only " + header + " is understood for now; runcmd and write_files can hold scripts"}
+}
+
+// dropHeader empties the header's line; the numbers of the others stay.
+func dropHeader(text string) string {
+	text = strings.TrimPrefix(text, "\ufeff")
+	start := len(text) - len(strings.TrimLeft(text, " \t\r\n"))
+	if !strings.HasPrefix(strings.ToLower(text[start:]), header) {
+		return text
+	}
+	end := strings.IndexByte(text[start:], '\n')
+	if end < 0 {
+		return ""
+	}
+	return strings.Repeat("\n", strings.Count(text[:start], "\n")) + text[start+end:]
+}
+
+// decodeOne reads the only document of a YAML stream; an empty one becomes an
+// empty mapping.
+func decodeOne(text string) (*yaml.Node, error) {
+	empty := &yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode, Tag: "!!map"}}}
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	root := &yaml.Node{}
+	if err := decoder.Decode(root); errors.Is(err, io.EOF) {
+		return empty, nil
+	} else if err != nil {
+		return nil, yamlError(err)
+	}
+	if second := (&yaml.Node{}); !errors.Is(decoder.Decode(second), io.EOF) {
+		return nil, &DocumentError{Line: second.Line, Problem: "a second YAML document begins", Remedy: "leave one document, without --- between its parts"}
+	}
+	if body := root.Content[0]; body.Kind == yaml.ScalarNode && body.ShortTag() == "!!null" {
+		return empty, nil
+	}
+	return root, nil
+}
+
+// lineOf matches the two forms in which the YAML library tells a line.
+var lineOf = regexp.MustCompile(`(?m)^(?:yaml:|) *line (\d+): (.*)$`)
+
+func yamlError(err error) *DocumentError {
+	remedy := "the document must be YAML that can be read without guessing"
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	found := lineOf.FindStringSubmatch(err.Error())
+	if found == nil {
+		return &DocumentError{Problem: text, Remedy: remedy}
+	}
+	line, _ := strconv.Atoi(found[1])
+	return &DocumentError{Line: line, Problem: found[2], Remedy: remedy}
+}
+
+func (d *document) checkMapping() error {
+	if body := d.mapping(); body.Kind != yaml.MappingNode {
+		return &DocumentError{Line: body.Line, Problem: "the document is " + describe(body), Remedy: "it must be a mapping of cloud-config's keys, such as runcmd"}
+	}
+	return nil
+}
+
+// checkValues finds what only shows when values are made: keys given twice,
+// anchors that contain themselves, aliases that expand without bound.
+func (d *document) checkValues() error {
+	var discard any
+	if err := d.root.Decode(&discard); err != nil {
+		return yamlError(err)
+	}
+	return nil
+}
+
+// checkFiles refuses what makes cloud-init drop the whole of write_files, and
+// with it the cell's certificates.
+func (d *document) checkFiles() error {
+	list, err := d.checkList(writeFiles)
+	if err != nil {
+		return err
+	}
+	for i, item := range list {
+		item = resolve(item)
+		if item.Kind != yaml.MappingNode {
+			return &DocumentError{Line: item.Line, Problem: fmt.Sprintf("%s[%d] is %s", writeFiles, i, describe(item)), Remedy: "it must be a mapping with path and content"}
+		}
+		target := find(item, "path")
+		if target == nil || target.Kind != yaml.ScalarNode {
+			continue
+		}
+		if p := path.Join("/", target.Value); p == Dir || strings.HasPrefix(p, Dir+"/") {
+			return &DocumentError{Line: target.Line, Problem: fmt.Sprintf("%s[%d] writes %s", writeFiles, i, target.Value), Remedy: "everything in " + Dir + " belongs to the cell's agent; choose another path"}
+		}
+	}
+	return nil
+}
+
+// checkCommands refuses what makes cloud-init drop the whole of runcmd, and
+// with it the start of the agent.
+func (d *document) checkCommands() error {
+	list, err := d.checkList(runCmd)
+	if err != nil {
+		return err
+	}
+	for i, item := range list {
+		item = resolve(item)
+		tag := item.ShortTag()
+		if item.Kind == yaml.SequenceNode || (item.Kind == yaml.ScalarNode && (tag == "!!str" || tag == "!!null")) {
+			continue
+		}
+		return &DocumentError{Line: item.Line, Problem: fmt.Sprintf("%s[%d] is %s", runCmd, i, describe(item)),
+			Remedy: "it must be a string or a list of strings; a command with a colon and a blank in it needs quotes"}
+	}
+	return nil
+}
+
+// checkList gives the items of the list under key; none where there is no key.
+func (d *document) checkList(key string) ([]*yaml.Node, error) {
+	value := find(d.mapping(), key)
+	if value == nil || value.ShortTag() == "!!null" {
+		return nil, nil
+	}
+	if value.Kind != yaml.SequenceNode {
+		return nil, &DocumentError{Line: value.Line, Problem: key + " is " + describe(value), Remedy: "it must be a list"}
+	}
+	return value.Content, nil
+}
+
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.ShortTag() {
+	case "!!str":
+		return "a string"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a boolean"
+	case "!!null":
+		return "empty"
+	default:
+		return "of type " + n.ShortTag()
+	}
+}

@@ -1,0 +1,171 @@
+package bootstrap
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func TestValidateRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		cloudInit string
+		line      int
+		want      string // part of the text
+	}{
+		"script":           {"#!/bin/sh\necho\n", 1, "the document is a script: only #cloud-config is understood"},
+		"include":          {"#include\nhttp://x\n", 1, "an include file"},
+		"include once":     {"#include-once\nhttp://x\n", 1, "an include file"},
+		"boothook":         {"\n #cloud-boothook\n", 1, "a boothook"},
+		"archive":          {"#cloud-config-archive\n- a\n", 1, "a cloud-config archive"},
+		"template":         {"## template: jinja\n#cloud-config\na: b\n", 1, "a template"},
+		"MIME":             {"Content-Type: multipart/mixed; boundary=\"x\"\nMIME-Version: 1.0\n\n--x\n", 1, "a MIME message"},
+		"MIME from a mail": {"From nobody Thu Jan  1 00:00:00 1970\nSubject: x\n y\nmime-version: 1.0\n\n--x\n", 1, "a MIME message"},
+
+		"not YAML":           {"#cloud-config\na: b\n c: [\n", 3, "must be YAML"},
+		"tab":                {"#cloud-config\na:\n\tb: c\n", 3, "must be YAML"},
+		"control characters": {"a: \x01\n", 0, "control characters"},
+		"not UTF-8":          {"a: \xff\n", 0, "UTF-8"},
+		"unknown anchor":     {"a: *b\n", 0, "unknown anchor 'b'"},
+		"anchor in itself":   {"a: &a [*a]\n", 0, "anchor 'a' value contains itself"},
+		"alias bomb":         {bomb(), 0, "excessive aliasing"},
+		"key twice":          {"#cloud-config\nruncmd: []\nusers: []\nruncmd: []\n", 4, `mapping key "runcmd" already defined at line 2`},
+		"inner key twice":    {"write_files:\n- path: /a\n  path: /b\n", 3, `mapping key "path" already defined at line 2`},
+		"two documents":      {"#cloud-config\na: b\n---\nc: d\n", 3, "a second YAML document begins"},
+		"second not YAML":    {"a: b\n---\n[\n", 0, "a second YAML document begins"},
+		"list":               {"#cloud-config\n- a\n", 2, "the document is a list: it must be a mapping"},
+		"text":               {"hello\n", 1, "the document is a string"},
+		"number":             {"5\n", 1, "the document is a number"},
+
+		"files not a list":    {"#cloud-config\nwrite_files:\n  path: /a\n", 3, "write_files is a mapping: it must be a list"},
+		"commands not a list": {"runcmd: echo\n", 1, "runcmd is a string: it must be a list"},
+		"by alias":            {"a: &a yes\nruncmd: *a\n", 1, "runcmd is a string"},
+		"merged in":           {"b: &b {runcmd: 5}\n<<: *b\n", 1, "runcmd is a number"},
+		"file not a mapping":  {"write_files:\n- path: /a\n- /b\n", 3, "write_files[1] is a string: it must be a mapping"},
+		"command a mapping":   {"runcmd:\n- date\n- echo a: b\n", 3, "runcmd[1] is a mapping: it must be a string or a list of strings; a command with a colon"},
+		"command a number":    {"runcmd:\n- 5\n", 2, "runcmd[0] is a number"},
+		"command a boolean":   {"runcmd:\n- true\n", 2, "runcmd[0] is a boolean"},
+		"command a date":      {"runcmd:\n- 2020-01-01\n", 2, "runcmd[0] is of type !!timestamp"},
+
+		"a path of ours":      {"write_files:\n- content: x\n  path: /tmp/itzo/server.key\n", 3, "write_files[0] writes /tmp/itzo/server.key: everything in /tmp/itzo belongs to the cell's agent"},
+		"the directory":       {"write_files:\n- path: /tmp/itzo\n", 2, "writes /tmp/itzo:"},
+		"path in another way": {"write_files:\n- path: tmp//x/../itzo/a\n", 2, "writes tmp//x/../itzo/a"},
+		"path by merge":       {"b: &b {path: /tmp/itzo/ca.crt}\nwrite_files:\n- <<: *b\n  content: x\n", 1, "writes /tmp/itzo/ca.crt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Validate(c.cloudInit)
+			var problem *DocumentError
+			if !errors.As(err, &problem) {
+				t.Fatalf("error %v, want a DocumentError", err)
+			}
+			if problem.Line != c.line || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("line %d, %q; want line %d, …%q…", problem.Line, err, c.line, c.want)
+			}
+			if _, err := UserData(testInput(c.cloudInit)); !errors.As(err, &problem) {
+				t.Errorf("UserData: %v, want a DocumentError", err)
+			}
+		})
+	}
+}
+
+// bomb expands to far more than it is long.
+func bomb() string {
+	text := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for _, level := range []string{"1", "2", "3", "4", "5", "6", "7"} {
+		below := "*a" + string(level[0]-1)
+		text += "a" + level + ": &a" + level + " [" + strings.Repeat(below+", ", 9) + below + "]\n"
+	}
+	return text
+}
+
+func TestValidateAccepts(t *testing.T) {
+	for name, cloudInit := range map[string]string{
+		"a neighbour of our path":    "write_files:\n- path: /tmp/itzo-not\n",
+		"a path that is missing":     "write_files:\n- content: x\n",
+		"a key that looks like MIME": "a: b\nmime: x\n",
+		"mail in a value":            "text: |\n  Content-Type: text/plain\n  MIME-Version: 1.0\n",
+		"unknown keys":               "no_such_key: {a: [1, 2.5, ~, true, 2020-01-01]}\n1: x\n",
+	} {
+		if err := Validate(cloudInit); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Keys that YAML 1.1 and 1.2 read differently must reach the cell as written.
+func TestScalarsStayAsWritten(t *testing.T) {
+	const cloudInit = "a: yes\nb: 0644\nc: 0o644\nd: 1:30\ne: \"no\"\nf: 'on'\ng: 1_000\nh: !!str 5\ni: .nan\nj: ~\nk: \"\\u00e4\\t\"\n"
+	out, err := UserData(testInput(cloudInit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(cloudInit), "\n") {
+		if strings.HasPrefix(line, "k:") {
+			line = "k: \"\u00e4\\t\""
+		}
+		if !bytes.Contains(out, []byte("\n"+line+"\n")) {
+			t.Errorf("%q is not there any more:\n%s", line, out[:200])
+		}
+	}
+}
+
+func FuzzUserData(f *testing.F) {
+	f.Add(goldenDocument)
+	f.Add("x: &l [echo one]\nruncmd: *l\n<<: {a: b}\n")
+	f.Add("runcmd: &l\n- echo one # c\nx: *l\n# foot\n\n# foot 2\n")
+	f.Add("write_files:\n- path: /a\n  content: |2-\n     x\n\n  y: >+\n   a\n   b\n\n")
+	f.Add("? [a, b]\n: !t {c: \"\\e\"}\n")
+	f.Add("#cloud-config\r\n%YAML 1.1\r\n---\r\na: \"b\r\n  c\"\r\n")
+	f.Fuzz(func(t *testing.T, cloudInit string) {
+		invalid := Validate(cloudInit)
+		out, err := UserData(testInput(cloudInit))
+		var document *DocumentError
+		var size *SizeError
+		switch {
+		case invalid != nil:
+			if !errors.As(invalid, &document) || !errors.As(err, &document) {
+				t.Fatalf("Validate: %v; UserData: %v", invalid, err)
+			}
+			return
+		case errors.As(err, &size), errors.As(err, &document) && strings.Contains(err.Error(), "written again"):
+			return
+		case err != nil:
+			t.Fatal(err)
+		}
+		checkKeepsKeys(t, cloudInit, inflate(t, out))
+	})
+}
+
+// checkKeepsKeys looks for every value of the user's document in the rendered
+// one, whose two lists may be longer.
+func checkKeepsKeys(t *testing.T, cloudInit string, out []byte) {
+	t.Helper()
+	doc, err := parse(cloudInit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(out, &root); err != nil {
+		t.Fatalf("what was rendered is not YAML: %v\n%s", err, out)
+	}
+	for i := 0; i < len(doc.mapping().Content); i += 2 {
+		key, want := doc.mapping().Content[i], resolve(doc.mapping().Content[i+1])
+		got := resolve(root.Content[0].Content[i+1])
+		if !equal(key, root.Content[0].Content[i]) {
+			t.Fatalf("key %d is another:\n%s", i/2, out)
+		}
+		if key.Value == writeFiles || key.Value == runCmd {
+			shorter := *got
+			shorter.Content = got.Content[:len(want.Content)]
+			got = &shorter
+			if want.Kind == yaml.ScalarNode {
+				continue // null
+			}
+		}
+		if !equal(want, got) {
+			t.Fatalf("the value of key %d is another:\n%s", i/2, out)
+		}
+	}
+}

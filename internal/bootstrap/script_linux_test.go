@@ -1,0 +1,242 @@
+package bootstrap
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestScriptIsShell(t *testing.T) {
+	for _, shell := range [][]string{{"sh"}, {"dash"}, {"busybox", "sh"}} {
+		if _, err := exec.LookPath(shell[0]); err != nil {
+			t.Logf("skipped: no %s here", shell[0])
+			continue
+		}
+		if out, err := exec.Command(shell[0], append(shell[1:], "-n", "start-agent.sh")...).CombinedOutput(); err != nil {
+			t.Errorf("%s -n: %v\n%s", shell, err, out)
+		}
+	}
+}
+
+const (
+	// The programs of a machine, as shell scripts. The download server has
+	// what lies in /srv; as long as /srv/down counts above 0 it refuses.
+	download = `
+		for last; do case $last in -o | -O) file=1 ;; http*) url=$last ;; *) [ "$file" = 1 ] && out=$last file= ;; esac; done
+		echo "$url" >>/srv/asked
+		n=$(cat /srv/down); [ "$n" -gt 0 ] && echo $((n - 1)) >/srv/down && echo "no route to host" >&2 && exit 7
+		cp "/srv/${url##*/}" "$out"`
+	downloads = "http://mirror/pause-v2-" + runtime.GOARCH + "\n" + "http://mirror/itzo-v2-" + runtime.GOARCH + "\n"
+	agent     = `echo start >>/agent.log; exec sleep 1000`
+	idle      = `:`
+	// Commands that end when an agent has been started n times.
+	started = `started() { until [ "$(wc -l <agent.log 2>/dev/null)" = "$1" ]; do sleep 0.01; done; }
+`
+)
+
+// machine is a root directory of its own, with busybox and the given programs,
+// in which the script runs as it does on a cell, beside no other process.
+type machine struct{ root string }
+
+func newMachine(t *testing.T, programs map[string]string) machine {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("skipped: needs root for a root directory of its own")
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("skipped: needs busybox (busybox-static)")
+	}
+	m := machine{root: t.TempDir()}
+	shell, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "bin/busybox", string(shell), 0o755)
+	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid") {
+		if err := os.Symlink("busybox", filepath.Join(m.root, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, body := range programs {
+		m.write(t, "bin/"+name, "#!/bin/sh\n"+body+"\n", 0o755)
+	}
+	for name, text := range map[string]string{
+		"dev/null": "", "dev/console": "", "srv/down": "0", "srv/itzo-v2-" + runtime.GOARCH: "#!/bin/sh\n" + agent + "\n", "srv/pause-v2-" + runtime.GOARCH: "pause",
+		"tmp/itzo/itzo_url": "http://mirror", "tmp/itzo/itzo_version": "v2", "tmp/itzo/start-agent.sh": string(startAgent),
+		"run/x": "", "etc/systemd/system/x": "",
+	} {
+		m.write(t, name, text, 0o600)
+	}
+	return m
+}
+
+func (m machine) write(t *testing.T, name, text string, mode os.FileMode) {
+	t.Helper()
+	name = filepath.Join(m.root, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m machine) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// boot runs the commands as process 1; when they end, so does all else.
+func (m machine) boot(t *testing.T, commands string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", started+commands)
+	cmd.Env, cmd.Dir = []string{"PATH=/bin"}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: m.root, Cloneflags: syscall.CLONE_NEWPID}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+const start = "sh /tmp/itzo/start-agent.sh\n"
+
+func TestScriptWithoutSystemd(t *testing.T) {
+	for _, downloader := range []string{"curl", "wget"} {
+		t.Run(downloader, func(t *testing.T) {
+			m := newMachine(t, map[string]string{downloader: download, "containerd": idle})
+			m.boot(t, start+"started 1; [ $(kill -0 $(cat /run/itzo.pid) && echo yes) = yes ]")
+			if got := m.read(t, "srv/asked"); got != downloads {
+				t.Errorf("downloaded: %q", got)
+			}
+			// A reboot with the same user data: the mirror may be gone.
+			m.write(t, "srv/down", "1000", 0o600)
+			m.boot(t, start+"started 2")
+			if got := m.read(t, "srv/asked"); got != downloads {
+				t.Errorf("downloaded: %q", got)
+			}
+		})
+	}
+}
+
+func TestScriptRunTwiceStartsOneAgent(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m.boot(t, start+"started 1\n"+start+"wait")
+	if got := m.read(t, "agent.log"); got != "start\n" {
+		t.Errorf("agent: %q", got)
+	}
+}
+
+func TestScriptRestartsAgent(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m.write(t, "srv/itzo-v2-"+runtime.GOARCH, "#!/bin/sh\necho start >>/agent.log; echo oops\n", 0o600)
+	m.boot(t, start+"started 2")
+	if got := m.read(t, "var/log/itzo/itzo.log"); !strings.HasPrefix(got, "oops\noops\n") {
+		t.Errorf("log: %q", got)
+	}
+}
+
+func TestScriptDownloadsAgain(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m.write(t, "srv/down", "1", 0o600)
+	m.boot(t, start+"started 1")
+	want := "itzo: cannot download http://mirror/pause-v2-" + runtime.GOARCH + " yet: no route to host\n"
+	for _, file := range []string{"dev/console", "var/log/itzo/itzo.log"} {
+		if got := m.read(t, file); got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+}
+
+func TestScriptReplacesAnotherAgent(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m.write(t, "usr/local/bin/itzo", "#!/bin/sh\n", 0o755)
+	m.write(t, "usr/local/lib/itzo/itzo", "#!/bin/sh\n", 0o755)
+	m.write(t, "usr/local/lib/itzo/installed", "http://mirror v1\n", 0o644)
+	m.boot(t, start+"started 1")
+	if got := m.read(t, "usr/local/lib/itzo/installed"); got != "http://mirror v2\n" {
+		t.Errorf("installed %q", got)
+	}
+}
+
+func TestScriptWithSystemd(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "systemctl": `echo "$*" >>/systemctl.log`})
+	m.write(t, "run/systemd/system/x", "", 0o600)
+	m.boot(t, start)
+	if diff := cmp.Diff("daemon-reload\nenable itzo\nstart itzo\n", m.read(t, "systemctl.log")); diff != "" {
+		t.Errorf("systemctl (-want +got):\n%s", diff)
+	}
+	unit := m.read(t, "etc/systemd/system/itzo.service")
+	for _, line := range []string{"[Service]", "ExecStart=/usr/local/bin/itzo", "Restart=always", "StandardOutput=append:/var/log/itzo/itzo.log"} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the unit lacks %q:\n%s", line, unit)
+		}
+	}
+	for _, name := range []string{"itzo", "pause"} {
+		if got, want := m.read(t, "usr/local/lib/itzo/"+name), m.read(t, "srv/"+name+"-v2-"+runtime.GOARCH); got != want {
+			t.Errorf("installed as %s: %q", name, got)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(m.root, "usr/local/bin/itzo")); target != "/usr/local/lib/itzo/itzo" {
+		t.Errorf("/usr/local/bin/itzo → %q, %v", target, err)
+	}
+}
+
+func TestScriptSaysWhyItStops(t *testing.T) {
+	complete := map[string]string{"curl": download, "containerd": idle}
+	for name, c := range map[string]struct {
+		programs map[string]string
+		commands string
+		want     string
+	}{
+		"no containerd":   {map[string]string{"curl": download}, start, "the image has no containerd; this cell will not run pods"},
+		"unknown machine": {complete, "sed -i " + `'s/x86_64\|aarch64/pdp11/'` + " /tmp/itzo/start-agent.sh; " + start, "there is no agent for a machine of type " + machineType(t) + "; this cell will not run pods"},
+		"no mirror":       {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
+		"systemd refuses": {map[string]string{"curl": download, "containerd": idle, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
+			"systemd does not start the agent; this cell will not run pods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, c.programs)
+			_ = os.Symlink("busybox", filepath.Join(m.root, "bin/sed"))
+			out := m.boot(t, strings.TrimSuffix(c.commands, "\n")+" && exit 5 || exit 0")
+			for where, got := range map[string]string{"output": out, "console": m.read(t, "dev/console"), "log": m.read(t, "var/log/itzo/itzo.log")} {
+				if got != "itzo: "+c.want+"\n" {
+					t.Errorf("%s: %q, want %q", where, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestScriptLeavesOldImagesToTheirLauncher(t *testing.T) {
+	m := newMachine(t, map[string]string{"itzo-launcher": idle})
+	if out := m.boot(t, start); out != "itzo: leaving the agent to itzo-launcher\n" {
+		t.Errorf("output %q", out)
+	}
+}
+
+func TestScriptKnowsThisMachine(t *testing.T) {
+	if !strings.Contains(string(startAgent), machineType(t)+") arch="+runtime.GOARCH+" ;;") {
+		t.Errorf("no case for %q that gives %q", machineType(t), runtime.GOARCH)
+	}
+}
+
+func machineType(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("uname", "-m").Output()
+	if err != nil {
+		t.Skip("skipped: no uname here")
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,47 @@
+package cellagent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/itzo"
+)
+
+// Pods finds the pods of virtual nodes, and from a pod its agent.
+type Pods struct {
+	// Client reads from the cache.
+	Client client.Reader
+	Agents *Agents
+}
+
+// Pod gives a pod that is bound to a virtual node; for any other, and for one
+// that does not exist, the error is a NotFound.
+func (p *Pods) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+	pod := &corev1.Pod{}
+	if err := p.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, pod); err != nil {
+		return nil, fmt.Errorf("reading pod: %w", err)
+	}
+	if !strings.HasPrefix(pod.Spec.NodeName, v1beta1.NodeName("")) {
+		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+	}
+	return pod, nil
+}
+
+// Agent gives the client of the agent that runs the pod; when the pod has no
+// Cell the error is a NotFound.
+func (p *Pods) Agent(ctx context.Context, pod *corev1.Pod) (*itzo.Client, error) {
+	cell := &v1beta1.Cell{}
+	if err := p.Client.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(pod.UID)}, cell); err != nil {
+		return nil, fmt.Errorf("reading the pod's Cell: %w", err)
+	}
+	if ref := cell.Spec.PodRef; ref == nil || ref.UID != string(pod.UID) {
+		return nil, apierrors.NewNotFound(v1beta1.GroupVersion.WithResource("cells").GroupResource(), cell.Name)
+	}
+	return p.Agents.ForCell(cell)
+}

@@ -1,0 +1,121 @@
+// Package aws is the port to the cloud on EC2. One file holds one of EC2's
+// nouns; errors.go sorts all error codes, limits.go keeps the account's rate
+// limits, batch.go shares requests between callers.
+package aws
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"kip.elotl.co/internal/cloud"
+)
+
+const (
+	// attempts is how often a call is sent at most, and maxBackoff the longest
+	// pause between two of them.
+	attempts   = 4
+	maxBackoff = 5 * time.Second
+	// attemptTimeout bounds one sending of a call, with its answer.
+	attemptTimeout = 30 * time.Second
+	// sharedTimeout bounds a call on behalf of several callers, its attempts,
+	// pauses and waits for the rate limit included.
+	sharedTimeout = 2 * time.Minute
+	// batchWindow is how long the first caller waits for others to share its
+	// request with, batchSize how many may.
+	batchWindow = 50 * time.Millisecond
+	batchSize   = 100
+	// pageSize is how many results a page of a list is asked to hold.
+	pageSize = 1000
+	// idleConnections are kept open to the endpoint.
+	idleConnections = 64
+)
+
+// Options say which account and region, and how fast.
+type Options struct {
+	// Region is found in the environment when empty: AWS_REGION or the profile.
+	Region string
+	// EndpointURL replaces EC2's endpoint. When empty, the SDK's own settings
+	// count (AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, the profile).
+	EndpointURL string
+	// Version of the operator, told to EC2 in the user agent.
+	Version string
+	// Limits replace those in DefaultLimits for the actions that they name.
+	Limits map[string][]Limit
+
+	maxBackoff time.Duration // for tests
+}
+
+// Client is the port to EC2 in one region of one account. It may be used by
+// several goroutines at once.
+type Client struct {
+	ec2       *ec2.Client
+	limits    *limiter
+	region    string
+	pageSize  int32
+	describes *batcher[cloud.Instance]
+	ends      *batcher[struct{}]
+	types     *typeCache
+}
+
+var _ cloud.Cloud = (*Client)(nil)
+
+// New makes a Client. Credentials come from where the SDK finds them. It sends
+// nothing to EC2; an error where the settings are incomplete or malformed.
+func New(ctx context.Context, o Options) (*Client, error) {
+	settings, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(o.Region),
+		config.WithHTTPClient(newHTTPClient()),
+		config.WithRetryer(retryer(cmp.Or(o.maxBackoff, maxBackoff))),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("reading the AWS settings: %w", err)
+	}
+	if settings.Region == "" {
+		return nil, errors.New("reading the AWS settings: no region; set AWS_REGION")
+	}
+	limits := newLimiter(o.Limits)
+	api := ec2.NewFromConfig(settings, func(e *ec2.Options) {
+		if o.EndpointURL != "" {
+			e.BaseEndpoint = aws.String(o.EndpointURL)
+		}
+		e.HTTPClient = plainBody{e.HTTPClient}
+		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install)
+	})
+	c := &Client{ec2: api, limits: limits, region: settings.Region, pageSize: pageSize}
+	c.describes = newBatcher(c.describeByID)
+	c.ends = newBatcher(c.terminateAll)
+	c.types = newTypeCache(c.describeType)
+	return c, nil
+}
+
+// Region is the region that the Client works in.
+func (c *Client) Region() string { return c.region }
+
+func retryer(maxBackoff time.Duration) func() aws.Retryer {
+	return func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = attempts
+			o.MaxBackoff = maxBackoff
+			o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(worthRetrying)}, o.Retryables...)
+		})
+	}
+}
+
+// worthRetrying keeps the SDK from sending again what would be refused again:
+// a lack of capacity comes with the status 500, which it would retry.
+func worthRetrying(err error) aws.Ternary {
+	switch kindOf(err) {
+	case cloud.KindTransient, cloud.KindThrottled:
+		return aws.UnknownTernary
+	}
+	return aws.FalseTernary
+}

@@ -1,0 +1,141 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"kip.elotl.co/internal/cloud"
+)
+
+// kindOfCode sorts EC2's error codes
+// (docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html).
+// What it does not hold is sorted by the end and the beginning of the code.
+func kindOfCode(code string) (kind cloud.Kind, known bool) {
+	switch code {
+	case "BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete", "RequestLimitExceeded",
+		"RequestThrottled", "RequestThrottledException", "SlowDown", "ThrottledException", "Throttling",
+		"ThrottlingException", "TooManyRequestsException":
+		return cloud.KindThrottled, true
+	case "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
+		"InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity", "InsufficientVolumeCapacity",
+		"ReservationCapacityExceeded", "SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported",
+		"VolumeTypeNotAvailableInZone":
+		return cloud.KindCapacity, true
+	case "AddressLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "NetworkInterfaceLimitExceeded",
+		"PendingVerification", "ResourceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded":
+		return cloud.KindQuota, true
+	case "InsufficientFreeAddressesInSubnet":
+		return cloud.KindSubnetFull, true
+	case "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken", "ExpiredTokenException",
+		"IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId", "MissingAuthenticationToken",
+		"OptInRequired", "RequestExpired", "SignatureDoesNotMatch", "UnauthorizedOperation",
+		"UnrecognizedClientException":
+		return cloud.KindUnauthorized, true
+	case "IdempotentInstanceTerminated", "IdempotentParameterMismatch":
+		return cloud.KindTokenReused, true
+	case "InvalidInstanceType":
+		return cloud.KindNotFound, true
+	case "OperationNotPermitted", "PrivateIpAddressLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
+		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnsupportedOperation", "ValidationError",
+		"VPCIdNotSpecified":
+		return cloud.KindInvalid, true
+	}
+	return cloud.KindTransient, false
+}
+
+// unreadable is the SDK's code for an answer without one, such as a proxy's.
+const unreadable = "UnknownError"
+
+// sorted makes a *cloud.Error of what the SDK gave for an action. Where it is
+// about something that does not exist or is wrong, Subject is the first of
+// subjects, the IDs in the request, that EC2 names.
+func sorted(action string, err error, subjects ...string) error {
+	if err == nil {
+		return nil
+	}
+	out := &cloud.Error{Kind: kindOf(err), Action: "ec2:" + action, Message: err.Error(), Err: err}
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() == unreadable {
+		return out
+	}
+	out.Code, out.Message = api.ErrorCode(), api.ErrorMessage()
+	switch out.Kind {
+	case cloud.KindUnauthorized:
+		out.Action, out.Message = refused(out.Action, out.Message)
+	case cloud.KindNotFound, cloud.KindInvalid:
+		if named := namedIn(out.Message, subjects); len(named) > 0 {
+			out.Subject = named[0]
+		}
+	}
+	return out
+}
+
+// kindOf sorts an error of the SDK. What is no answer of EC2's, such as a
+// broken connection, is transient, and so is what nobody knows.
+func kindOf(err error) cloud.Kind {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return cloud.KindTransient
+	}
+	code := api.ErrorCode()
+	kind, known := kindOfCode(code)
+	switch {
+	case known:
+		return kind
+	case strings.HasSuffix(code, ".NotFound"):
+		return cloud.KindNotFound
+	case status(err) >= http.StatusInternalServerError:
+		return cloud.KindTransient
+	case strings.HasPrefix(code, "Invalid"), strings.HasPrefix(code, "Missing"), strings.HasPrefix(code, "Malformed"), strings.HasSuffix(code, ".Malformed"):
+		return cloud.KindInvalid
+	}
+	return cloud.KindTransient
+}
+
+// stoppedWaiting is the error for a caller whose ctx ended before the answer to
+// a shared request came.
+func stoppedWaiting(ctx context.Context, subject string) error {
+	return &cloud.Error{Kind: cloud.KindTransient, Subject: subject, Message: "the caller stopped waiting: " + ctx.Err().Error(), Err: ctx.Err()}
+}
+
+func status(err error) int {
+	var response *awshttp.ResponseError
+	if !errors.As(err, &response) {
+		return 0
+	}
+	return response.HTTPStatusCode()
+}
+
+// refusedAction finds the action in "… is not authorized to perform:
+// ec2:CreateTags on resource: …": a launch may lack another permission than
+// that to launch.
+var refusedAction = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
+
+// refused gives the action that is not allowed, and the message without the
+// encoded part that only a further call could read.
+func refused(action, message string) (string, string) {
+	if found := refusedAction.FindStringSubmatch(message); found != nil {
+		action = found[1]
+	}
+	message, _, _ = strings.Cut(message, " Encoded authorization failure message:")
+	return action, message
+}
+
+// namedIn gives those of ids that a message names, in the order of ids.
+func namedIn(message string, ids []string) []string {
+	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" '\"[](),;:/", r) })
+	var named []string
+	for _, id := range ids {
+		if slices.Contains(words, id) || slices.Contains(words, id+".") {
+			named = append(named, id)
+		}
+	}
+	return named
+}

@@ -1,0 +1,212 @@
+package aws
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"regexp"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"kip.elotl.co/internal/cloud"
+)
+
+// instanceID is the form of an instance's ID. What has another form is not
+// sent: in a filter it might be a pattern, in a batch it would fail all.
+var instanceID = regexp.MustCompile(`^i-[0-9a-f]+$`)
+
+// Launch implements cloud.Instances. The answer of RunInstances has all that
+// is asked for, both addresses included.
+func (c *Client) Launch(ctx context.Context, req cloud.LaunchRequest) (cloud.Instance, error) {
+	out, err := c.ec2.RunInstances(ctx, runInput(req))
+	if err != nil {
+		return cloud.Instance{}, sorted("RunInstances", err, append([]string{req.ImageID, req.SubnetID, req.InstanceType}, req.SecurityGroups...)...)
+	}
+	if len(out.Instances) != 1 {
+		return cloud.Instance{}, &cloud.Error{Kind: cloud.KindTransient, Action: "ec2:RunInstances", Message: "the answer does not hold one instance"}
+	}
+	return instanceOf(out.Instances[0]), nil
+}
+
+// runInput must be a function of req: the same ClientToken with another request
+// is refused.
+func runInput(req cloud.LaunchRequest) *ec2.RunInstancesInput {
+	return &ec2.RunInstancesInput{
+		ClientToken:                       aws.String(req.ClientToken),
+		MinCount:                          aws.Int32(1),
+		MaxCount:                          aws.Int32(1),
+		ImageId:                           aws.String(req.ImageID),
+		InstanceType:                      types.InstanceType(req.InstanceType),
+		InstanceInitiatedShutdownBehavior: types.ShutdownBehaviorTerminate,
+		UserData:                          userData(req.UserData),
+		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{
+			DeviceIndex:                    aws.Int32(0),
+			SubnetId:                       aws.String(req.SubnetID),
+			Groups:                         req.SecurityGroups,
+			SecondaryPrivateIpAddressCount: aws.Int32(1),
+			AssociatePublicIpAddress:       req.AssociatePublicIP,
+			DeleteOnTermination:            aws.Bool(true),
+		}},
+		BlockDeviceMappings: rootVolume(req),
+		MetadataOptions: &types.InstanceMetadataOptionsRequest{
+			HttpEndpoint:            types.InstanceMetadataEndpointStateEnabled,
+			HttpTokens:              types.HttpTokensStateRequired,
+			HttpPutResponseHopLimit: aws.Int32(1),
+		},
+		TagSpecifications: tagSpecifications(req.Tags),
+	}
+}
+
+func userData(raw []byte) *string {
+	if len(raw) == 0 {
+		return nil
+	}
+	return aws.String(base64.StdEncoding.EncodeToString(raw))
+}
+
+// rootVolume leaves the size to the image where none is asked for.
+func rootVolume(req cloud.LaunchRequest) []types.BlockDeviceMapping {
+	if req.RootDevice == "" {
+		return nil
+	}
+	volume := &types.EbsBlockDevice{VolumeType: types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true)}
+	if req.VolumeGiB > 0 {
+		volume.VolumeSize = aws.Int32(req.VolumeGiB)
+	}
+	return []types.BlockDeviceMapping{{DeviceName: aws.String(req.RootDevice), Ebs: volume}}
+}
+
+// Instance implements cloud.Instances.
+func (c *Client) Instance(ctx context.Context, id string) (cloud.Instance, error) {
+	if err := checkID("DescribeInstances", id); err != nil {
+		return cloud.Instance{}, err
+	}
+	return c.describes.get(ctx, id)
+}
+
+func checkID(action, id string) error {
+	if instanceID.MatchString(id) {
+		return nil
+	}
+	return &cloud.Error{Kind: cloud.KindInvalid, Code: "InvalidInstanceID.Malformed", Action: "ec2:" + action,
+		Message: "an instance's ID has the form i-0123456789abcdef0", Subject: id}
+}
+
+// describeByID asks by a filter: an ID that is not known then fails nobody else.
+func (c *Client) describeByID(ctx context.Context, ids []string) map[string]answer[cloud.Instance] {
+	found, err := c.describe(ctx, types.Filter{Name: aws.String("instance-id"), Values: ids})
+	answers := map[string]answer[cloud.Instance]{}
+	for _, id := range ids {
+		answers[id] = answer[cloud.Instance]{err: err}
+		if err == nil {
+			answers[id] = answer[cloud.Instance]{err: cloud.NotFound("ec2:DescribeInstances", id)}
+		}
+	}
+	for _, instance := range found {
+		answers[instance.ID] = answer[cloud.Instance]{value: instance}
+	}
+	return answers
+}
+
+// describe gives all instances that pass the filters; none with an error.
+func (c *Client) describe(ctx context.Context, filters ...types.Filter) ([]cloud.Instance, error) {
+	var found []cloud.Instance
+	pages := ec2.NewDescribeInstancesPaginator(c.ec2, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(c.pageSize)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, sorted("DescribeInstances", err)
+		}
+		for _, reservation := range page.Reservations {
+			for _, instance := range reservation.Instances {
+				found = append(found, instanceOf(instance))
+			}
+		}
+	}
+	return found, nil
+}
+
+// FindByToken implements cloud.Instances.
+func (c *Client) FindByToken(ctx context.Context, token string) (cloud.Instance, error) {
+	found, err := c.describe(ctx, exactly("client-token", token))
+	if err != nil {
+		return cloud.Instance{}, err
+	}
+	if len(found) == 0 {
+		return cloud.Instance{}, &cloud.Error{Kind: cloud.KindNotFound, Action: "ec2:DescribeInstances", Subject: token,
+			Message: "no instance was launched with the client token " + token}
+	}
+	return found[0], nil
+}
+
+// FindByTags implements cloud.Instances. Without tags it is refused: it would
+// give every instance of the account.
+func (c *Client) FindByTags(ctx context.Context, tags map[string]string) ([]cloud.Instance, error) {
+	if len(tags) == 0 {
+		return nil, &cloud.Error{Kind: cloud.KindInvalid, Action: "ec2:DescribeInstances", Message: "no tags to find instances by"}
+	}
+	return c.describe(ctx, tagFilters(tags)...)
+}
+
+// Terminate implements cloud.Instances.
+func (c *Client) Terminate(ctx context.Context, id string) error {
+	if err := checkID("TerminateInstances", id); err != nil {
+		return err
+	}
+	_, err := c.ends.get(ctx, id)
+	return err
+}
+
+// terminateAll terminates what it can. EC2 refuses the whole of a request for
+// one instance in it: those that it names are taken out, and where it names
+// none the request is cut in two.
+func (c *Client) terminateAll(ctx context.Context, ids []string) map[string]answer[struct{}] {
+	answers := map[string]answer[struct{}]{}
+	pending := [][]string{ids}
+	for len(pending) > 0 {
+		ids, pending = pending[0], pending[1:]
+		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
+		guilty, rest := blame(sorted("TerminateInstances", err, ids...), ids)
+		for _, id := range ids {
+			if !slices.ContainsFunc(rest, func(part []string) bool { return slices.Contains(part, id) }) {
+				answers[id] = answer[struct{}]{err: guilty(id)}
+			}
+		}
+		pending = append(pending, rest...)
+	}
+	return answers
+}
+
+// blame says what an answer to a request for several instances means for each
+// of them, and which of them are to be asked for again, in what parts.
+func blame(err error, ids []string) (guilty func(id string) error, rest [][]string) {
+	all := func(string) error { return err }
+	var refusal *cloud.Error
+	if !errors.As(err, &refusal) || len(ids) == 1 {
+		return all, nil
+	}
+	named := namedIn(refusal.Message, ids)
+	switch {
+	case len(named) == len(ids):
+		return aboutItself(refusal), nil
+	case len(named) > 0:
+		innocent := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(named, id) })
+		return aboutItself(refusal), [][]string{innocent}
+	case refusal.Kind == cloud.KindNotFound, refusal.Kind == cloud.KindInvalid:
+		half := len(ids) / 2
+		return all, [][]string{ids[:half], ids[half:]}
+	}
+	return all, nil
+}
+
+// aboutItself tells each of several instances what was said of all of them.
+func aboutItself(refusal *cloud.Error) func(id string) error {
+	return func(id string) error {
+		own := *refusal
+		own.Subject = id
+		return &own
+	}
+}

@@ -1,0 +1,76 @@
+package itzo
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Feature is one thing that an agent of ours can do beyond Itzo 1.0.
+type Feature string
+
+// The features that an agent may list in Info.
+const (
+	// FeaturePod: updatepod takes the whole pod (PodParameters.Pod).
+	FeaturePod Feature = "pod"
+	// FeatureWait: status by long poll (Client.WaitStatus).
+	FeatureWait Feature = "wait"
+	// FeatureStop: graceful stop (Client.Stop).
+	FeatureStop Feature = "stop"
+)
+
+// AgentName is Info.Agent of the agent in this repository.
+const AgentName = "kip"
+
+// ExtensionProtocol is the version of the extensions; a higher one keeps what
+// a lower one had.
+const ExtensionProtocol = 1
+
+// Info is what an agent tells of itself and its cell.
+type Info struct {
+	Agent    string    `json:"agent"`
+	Version  string    `json:"version"`
+	Protocol int       `json:"protocol"`
+	Features []Feature `json:"features"`
+	// MemoryBytes is the cell's MemTotal.
+	MemoryBytes int64       `json:"memoryBytes"`
+	CPUs        int         `json:"cpus"`
+	Runtime     RuntimeInfo `json:"runtime"`
+	// BootID changes when the cell reboots.
+	BootID string `json:"bootID"`
+	// PodUID is empty as long as the cell has no pod.
+	PodUID types.UID `json:"podUID"`
+}
+
+// RuntimeInfo names the container runtime below the agent.
+type RuntimeInfo struct {
+	Name string `json:"name"`
+	// Version as the runtime spells it, e.g. 1.6.20 or v2.1.3; empty as long as
+	// the runtime has not answered.
+	Version string `json:"version"`
+}
+
+// Has says whether the agent has the feature.
+func (i Info) Has(feature Feature) bool {
+	return slices.Contains(i.Features, feature)
+}
+
+// StatusReply is the answer of the long poll.
+type StatusReply struct {
+	// Revision counts the changes of the status since the agent started.
+	Revision int64 `json:"revision"`
+	// Epoch is random per start of the agent: revisions of different epochs
+	// cannot be compared.
+	Epoch string `json:"epoch"`
+	// PodUID is empty, and Status zero, as long as the cell has no pod.
+	PodUID types.UID        `json:"podUID"`
+	Status corev1.PodStatus `json:"status"`
+}
+
+// StopRequest is the body of stop.
+type StopRequest struct {
+	PodUID types.UID `json:"podUID"`
+	// GracePeriodSeconds is the time from SIGTERM to SIGKILL; 0 kills at once.
+	GracePeriodSeconds int64 `json:"gracePeriodSeconds"`
+}

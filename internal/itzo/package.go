@@ -1,0 +1,67 @@
+package itzo
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// packageRoot is what the name of every entry of a package must begin with;
+// agents skip entries that do not.
+const packageRoot = "ROOTFS/"
+
+// PackageFile is one regular file of a package.
+type PackageFile struct {
+	// Path is relative, without "..".
+	Path string
+	// Mode is the permission bits, e.g. 0o644. Old agents clear 0o022.
+	Mode     int64
+	UID, GID int
+	Data     []byte
+}
+
+// WritePackage writes a package: the gzip-compressed tar that deploy takes. No
+// files at all make an empty directory, which volumes need to exist.
+func WritePackage(w io.Writer, files []PackageFile) error {
+	compressed := gzip.NewWriter(w)
+	archive := tar.NewWriter(compressed)
+	for _, file := range files {
+		if err := CheckPackagePath(file.Path); err != nil {
+			return err
+		}
+		header := &tar.Header{
+			Typeflag: tar.TypeReg,
+			Name:     packageRoot + file.Path,
+			Mode:     file.Mode,
+			Uid:      file.UID,
+			Gid:      file.GID,
+			Size:     int64(len(file.Data)),
+		}
+		if err := archive.WriteHeader(header); err != nil {
+			return fmt.Errorf("packing %s: %w", file.Path, err)
+		}
+		if _, err := archive.Write(file.Data); err != nil {
+			return fmt.Errorf("packing %s: %w", file.Path, err)
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return fmt.Errorf("ending package: %w", err)
+	}
+	if err := compressed.Close(); err != nil {
+		return fmt.Errorf("ending package: %w", err)
+	}
+	return nil
+}
+
+// CheckPackagePath refuses a path that is not relative, clean and inside the
+// package.
+func CheckPackagePath(name string) error {
+	if name == "" || name == "." || name == ".." || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "../") ||
+		path.Clean(name) != name || strings.ContainsRune(name, 0) {
+		return fmt.Errorf("path %q does not stay inside the package", name)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package podsupport
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func (c *checker) containers(spec *corev1.PodSpec, path *field.Path) {
+	for i := range spec.Containers {
+		c.container(&spec.Containers[i], path.Child("containers").Index(i))
+	}
+	spec.Containers = nil
+}
+
+func (c *checker) container(container *corev1.Container, path *field.Path) {
+	container.Name, container.Image = "", ""
+	container.Command, container.Args, container.WorkingDir = nil, nil, ""
+	container.Stdin, container.StdinOnce, container.TTY = false, false, false
+	// What a resize would do; the agent refuses resizes.
+	container.ResizePolicy = nil
+	container.TerminationMessagePath = ""
+	oneOf(c, path.Child("terminationMessagePolicy"), take(&container.TerminationMessagePolicy),
+		"", corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)
+	oneOf(c, path.Child("imagePullPolicy"), take(&container.ImagePullPolicy),
+		"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	c.ports(take(&container.Ports), path.Child("ports"))
+	c.env(take(&container.Env), path.Child("env"))
+	c.resources(take(&container.Resources), path.Child("resources"))
+	c.mounts(take(&container.VolumeMounts), path.Child("volumeMounts"))
+	c.security(take(&container.SecurityContext), path.Child("securityContext"))
+	c.leftovers(container, path)
+}
+
+func (c *checker) ports(ports []corev1.ContainerPort, path *field.Path) {
+	for i := range ports {
+		port := &ports[i]
+		port.Name, port.ContainerPort, port.Protocol = "", 0, ""
+		c.leftovers(port, path.Index(i))
+	}
+}
+
+func (c *checker) env(env []corev1.EnvVar, path *field.Path) {
+	for i := range env {
+		env[i].Name, env[i].Value = "", ""
+		c.leftovers(&env[i], path.Index(i))
+	}
+}
+
+// resources allows what has a cgroup value. Local storage is nobody else's on
+// a cell, so asking for some is granted, but there is nothing to limit it.
+func (c *checker) resources(resources corev1.ResourceRequirements, path *field.Path) {
+	for _, name := range slices.Sorted(maps.Keys(resources.Limits)) {
+		oneOf(c, path.Child("limits").Key(string(name)), name, corev1.ResourceCPU, corev1.ResourceMemory)
+	}
+	for _, name := range slices.Sorted(maps.Keys(resources.Requests)) {
+		oneOf(c, path.Child("requests").Key(string(name)), name,
+			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage)
+	}
+	resources.Limits, resources.Requests = nil, nil
+	c.leftovers(&resources, path)
+}
+
+func (c *checker) mounts(mounts []corev1.VolumeMount, path *field.Path) {
+	for i := range mounts {
+		mount := &mounts[i]
+		mount.Name, mount.MountPath, mount.SubPath, mount.ReadOnly = "", "", "", false
+		forget(&mount.RecursiveReadOnly, corev1.RecursiveReadOnlyDisabled)
+		forget(&mount.RecursiveReadOnly, corev1.RecursiveReadOnlyIfPossible)
+		forget(&mount.MountPropagation, corev1.MountPropagationNone)
+		c.leftovers(mount, path.Index(i))
+	}
+}
+
+func (c *checker) security(context *corev1.SecurityContext, path *field.Path) {
+	if context == nil {
+		return
+	}
+	context.RunAsUser, context.RunAsGroup, context.RunAsNonRoot = nil, nil, nil
+	context.Privileged = nil
+	context.ReadOnlyRootFilesystem = nil
+	context.AllowPrivilegeEscalation = nil
+	forget(&context.ProcMount, corev1.DefaultProcMount)
+	if capabilities := take(&context.Capabilities); capabilities != nil {
+		capabilities.Add, capabilities.Drop = nil, nil
+		c.leftovers(capabilities, path.Child("capabilities"))
+	}
+	c.seccomp(take(&context.SeccompProfile), path.Child("seccompProfile"))
+	c.leftovers(context, path)
+}
