@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// Config is what an agent is made of.
+type Config struct {
+	// Version is the build's, as Info shows it.
+	Version string
+	Runtime Runtime
+	Host    Host
+	// HostIP is the cell's address as the status shows it. When it is not valid,
+	// the address at which the pod's request arrived is taken.
+	HostIP netip.Addr
+	// Resync is how often to look at a runtime that tells events, in case one was
+	// lost; 0: never.
+	Resync time.Duration
+}
+
+// Agent runs one pod.
+type Agent struct {
+	config Config
+	hub    *hub
+	// wake makes the loop look again.
+	wake chan struct{}
+	// work is the actions under way.
+	work sync.WaitGroup
+
+	// The loop's own.
+	messages map[string]string
+	active   time.Time
+
+	mu      sync.Mutex
+	machine *machine // nil as long as the cell has no pod
+	ended   []endedAction
+	pulls   map[string]context.CancelFunc
+	info    itzo.RuntimeInfo
+	// events says that the runtime tells of changes by itself.
+	events bool
+}
+
+type endedAction struct {
+	action action
+	result result
+}
+
+// New makes an agent, which goes on with the pod that the Host remembers.
+func New(config Config) (*Agent, error) {
+	a := &Agent{
+		config:   config,
+		hub:      newHub(rand.Text()),
+		wake:     make(chan struct{}, 1),
+		messages: map[string]string{},
+		pulls:    map[string]context.CancelFunc{},
+	}
+	data, err := config.Host.Load()
+	if err != nil {
+		return nil, fmt.Errorf("loading the agent's state: %w", err)
+	}
+	if data == nil {
+		return a, nil
+	}
+	rec, err := decodeRecord(data)
+	if err != nil {
+		return nil, err
+	}
+	a.machine = newMachine(rec)
+	a.hub.publish(rec.Pod.UID, rec.Status)
+	return a, nil
+}
+
+// poke makes the loop look again.
+func (a *Agent) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}

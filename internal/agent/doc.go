@@ -1,0 +1,13 @@
+// Package agent is the cell agent: it runs one pod, once, and serves the Itzo
+// protocol with Kip's extensions to the operator.
+//
+// The way of a request: server.go routes it, requests.go checks it and changes
+// the machine's wishes, loop.go wakes up, looks at the runtime, asks machine.go
+// what is to be done, and carries that out by actions.go; the resulting status
+// goes out through hub.go. machine.go and what it uses know neither goroutines
+// nor the real clock.
+//
+// Two ports lead out: Runtime to the container runtime (internal/agent/cri) and
+// Host to the cell's file system (internal/agent/host). internal/agent/fake has
+// both without containers and files, for hollow cells.
+package agent

@@ -1,0 +1,121 @@
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kip.elotl.co/internal/agent"
+)
+
+const (
+	exitKilled     = 137 // SIGKILL
+	exitTerminated = 143 // SIGTERM
+	exitStart      = 128 // as containerd has it when a container cannot be started
+)
+
+// CreateContainer implements agent.Runtime.
+func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (string, error) {
+	script, err := parseScript(podOf(spec))
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, exists := r.pods[spec.SandboxID]; !exists {
+		return "", fmt.Errorf("sandbox %s not found", spec.SandboxID)
+	}
+	id := r.newID(spec.Container.Name)
+	r.containers = append(r.containers, &container{
+		spec: spec,
+		run:  script.run(podOf(spec), spec.Container.Name, spec.Attempt),
+		Container: agent.Container{
+			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
+			Attempt: spec.Attempt, State: agent.ContainerCreated, CreatedAt: time.Now(),
+			Image: spec.Container.Image, ImageRef: spec.Container.Image,
+		},
+	})
+	r.changed()
+	return id, nil
+}
+
+// StartContainer implements agent.Runtime.
+func (r *Runtime) StartContainer(_ context.Context, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.find(id)
+	if c == nil {
+		return fmt.Errorf("container %s not found", id)
+	}
+	defer func() { r.changed() }()
+	if c.run.StartError != "" {
+		r.finish(c, exitStart, "StartError")
+		c.Message = c.run.StartError
+		return errors.New(c.run.StartError)
+	}
+	c.State, c.StartedAt = agent.ContainerRunning, time.Now()
+	if !c.run.Forever {
+		c.end = time.AfterFunc(c.run.duration(), func() { r.endByItself(id) })
+	}
+	return nil
+}
+
+func (r *Runtime) endByItself(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.find(id); c != nil {
+		r.finish(c, c.run.ExitCode, c.run.Reason)
+		c.Message = c.run.Message
+		r.changed()
+	}
+}
+
+// StopContainer implements agent.Runtime: containers obey SIGTERM at once.
+func (r *Runtime) StopContainer(_ context.Context, id string, grace time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.find(id)
+	if c == nil {
+		return nil
+	}
+	exitCode := int32(exitTerminated)
+	if grace <= 0 {
+		exitCode = exitKilled
+	}
+	r.finish(c, exitCode, "")
+	r.changed()
+	return nil
+}
+
+// RemoveContainer implements agent.Runtime.
+func (r *Runtime) RemoveContainer(_ context.Context, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.find(id); c != nil {
+		r.finish(c, exitKilled, "")
+	}
+	r.containers = without(r.containers, func(c *container) bool { return c.ID == id })
+	r.changed()
+	return nil
+}
+
+func (r *Runtime) find(id string) *container {
+	for _, c := range r.containers {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// finish ends a container that has not ended yet. The caller holds the lock.
+func (r *Runtime) finish(c *container, exitCode int32, reason string) {
+	if c.State == agent.ContainerExited {
+		return
+	}
+	if c.end != nil {
+		c.end.Stop()
+	}
+	c.State, c.FinishedAt, c.ExitCode, c.Reason = agent.ContainerExited, time.Now(), exitCode, reason
+}

@@ -1,0 +1,73 @@
+package fake
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"kip.elotl.co/internal/agent"
+)
+
+// Host is a fake agent.Host: it has no files, forgets what packages hold, and
+// keeps the agent's state in memory, so that an agent made anew with the same
+// Host goes on.
+type Host struct {
+	resources agent.Resources
+
+	mu       sync.Mutex
+	state    []byte
+	packages map[string]bool
+}
+
+// NewHost makes a host for a cell with these resources.
+func NewHost(resources agent.Resources) *Host {
+	return &Host{resources: resources, packages: map[string]bool{}}
+}
+
+// Load implements agent.Host.
+func (h *Host) Load() ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state, nil
+}
+
+// Save implements agent.Host.
+func (h *Host) Save(state []byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.state = state
+	return nil
+}
+
+// Deploy implements agent.Host.
+func (h *Host) Deploy(name string, archive io.Reader) error {
+	if _, err := io.Copy(io.Discard, archive); err != nil {
+		return fmt.Errorf("%w: %w", agent.ErrBadPackage, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.packages[name] = true
+	return nil
+}
+
+// HasPackage implements agent.Host.
+func (h *Host) HasPackage(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.packages[name]
+}
+
+// Mounts implements agent.Host.
+func (h *Host) Mounts(agent.ContainerFiles) ([]agent.Mount, error) { return nil, nil }
+
+// TerminationMessage implements agent.Host: the fake Runtime tells messages.
+func (h *Host) TerminationMessage(agent.ContainerID, int64) (string, error) { return "", nil }
+
+// OpenFile implements agent.Host.
+func (h *Host) OpenFile(path string) (io.ReadSeekCloser, error) {
+	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+}
+
+// Resources implements agent.Host.
+func (h *Host) Resources() agent.Resources { return h.resources }

@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"io"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Host is what the agent needs of the cell's file system. All methods may be
+// called at once from several goroutines.
+type Host interface {
+	// Load reads what Save wrote last; nil when there is nothing.
+	Load() ([]byte, error)
+	// Save replaces the agent's state; it survives a crash right after.
+	Save(state []byte) error
+
+	// Deploy unpacks a package, replacing what a package of that name held
+	// before. ErrBadPackage is wrapped when the archive is at fault.
+	Deploy(name string, archive io.Reader) error
+	// HasPackage says whether a package of that name was deployed.
+	HasPackage(name string) bool
+
+	// Mounts makes the volumes ready that a container uses, together with its
+	// hosts file and termination message file, and answers how to mount them.
+	Mounts(files ContainerFiles) ([]Mount, error)
+	// TerminationMessage reads at most limit bytes of what a container left in
+	// its termination message file; empty when it left none.
+	TerminationMessage(container ContainerID, limit int64) (string, error)
+
+	// OpenFile opens any file of the cell, as the protocol's file endpoint wants.
+	OpenFile(path string) (io.ReadSeekCloser, error)
+	// Resources are the cell's.
+	Resources() Resources
+}
+
+// ContainerFiles is what Host.Mounts works from.
+type ContainerFiles struct {
+	ID        ContainerID
+	Pod       *corev1.Pod
+	Container *corev1.Container
+	// Hosts is the content of /etc/hosts.
+	Hosts string
+}
+
+// Resources of a cell.
+type Resources struct {
+	MemoryBytes int64
+	CPUs        int
+	BootID      string
+}

@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// dockerHub is the registry of images that name none.
+const dockerHub = "docker.io"
+
+// hubNames are the names under which Docker Hub's credentials may be filed, in
+// the order in which they are looked up.
+func hubNames() []string { return []string{"index.docker.io", "registry-1.docker.io", dockerHub} }
+
+// registryOf gives the host of an image's registry as it stands in the name:
+// what is before the first slash, if it looks like a host.
+func registryOf(image string) string {
+	host, _, found := strings.Cut(image, "/")
+	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return dockerHub
+	}
+	return host
+}
+
+// credentialsFor looks up the credentials for an image; nil when there are none.
+func credentialsFor(image string, all map[string]itzo.RegistryCredentials) *itzo.RegistryCredentials {
+	names := []string{registryOf(image)}
+	if slices.Contains(hubNames(), names[0]) {
+		names = append(names, hubNames()...)
+	}
+	for _, name := range names {
+		if credentials, ok := all[name]; ok {
+			return &credentials
+		}
+	}
+	return nil
+}
+
+// pullPolicy fills in the default, which the API server has done already for
+// pods that come from it.
+func pullPolicy(container *corev1.Container) corev1.PullPolicy {
+	if container.ImagePullPolicy != "" {
+		return container.ImagePullPolicy
+	}
+	name := container.Image[strings.LastIndexByte(container.Image, '/')+1:]
+	if strings.Contains(name, "@") {
+		return corev1.PullIfNotPresent
+	}
+	if _, tag, tagged := strings.Cut(name, ":"); !tagged || tag == "latest" {
+		return corev1.PullAlways
+	}
+	return corev1.PullIfNotPresent
+}
+
+// checkNonRoot refuses to run a container as root that must not.
+func checkNonRoot(pod *corev1.Pod, container *corev1.Container, image Image) error {
+	user, nonRoot := (*int64)(nil), false
+	if context := pod.Spec.SecurityContext; context != nil {
+		user, nonRoot = context.RunAsUser, context.RunAsNonRoot != nil && *context.RunAsNonRoot
+	}
+	if context := container.SecurityContext; context != nil {
+		if context.RunAsUser != nil {
+			user = context.RunAsUser
+		}
+		if context.RunAsNonRoot != nil {
+			nonRoot = *context.RunAsNonRoot
+		}
+	}
+	if !nonRoot {
+		return nil
+	}
+	if user == nil {
+		user = image.UID
+	}
+	switch {
+	case user != nil && *user == 0, user == nil && image.Username == "":
+		return fmt.Errorf("container %s has runAsNonRoot and would run as root", container.Name)
+	case user == nil:
+		return fmt.Errorf("container %s has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root",
+			container.Name, strconv.Quote(image.Username))
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// job is an action with what it needs of the record.
+type job struct {
+	action
+	pod         *corev1.Pod
+	spec        *corev1.Container
+	ip, cellIP  netip.Addr
+	credentials map[string]itzo.RegistryCredentials
+}
+
+// launch starts an action; the loop hears of its end. The caller holds the lock.
+func (a *Agent) launch(ctx context.Context, act action) {
+	if act.kind == cancelPull {
+		if cancel, underWay := a.pulls[act.container]; underWay {
+			cancel()
+		}
+		return
+	}
+	rec := a.machine.rec
+	j := job{action: act, pod: rec.Pod, ip: rec.PodIP, cellIP: rec.HostIP, credentials: rec.Credentials}
+	if c := a.machine.containerState(act.container); c != nil {
+		j.spec = c.spec
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if act.kind == pullImage {
+		a.pulls[act.container] = cancel
+	}
+	logr.FromContextOrDiscard(ctx).V(1).Info("Action", "action", act.kind, "container", act.container, "attempt", act.attempt)
+	a.work.Go(func() {
+		defer cancel()
+		r := a.perform(ctx, j)
+		a.mu.Lock()
+		a.ended = append(a.ended, endedAction{act, r})
+		if act.kind == pullImage {
+			delete(a.pulls, act.container)
+		}
+		a.mu.Unlock()
+		a.poke()
+	})
+}
+
+func (a *Agent) perform(ctx context.Context, j job) result {
+	runtime := a.config.Runtime
+	switch j.kind {
+	case runSandbox:
+		spec, err := a.sandboxSpec(j, j.attempt)
+		if err == nil {
+			_, err = runtime.RunSandbox(ctx, spec)
+		}
+		return result{err: err}
+	case stopSandbox:
+		return result{err: runtime.StopSandbox(ctx, j.id)}
+	case removeSandbox:
+		return result{err: runtime.RemoveSandbox(ctx, j.id)}
+	case pullImage:
+		return a.provideImage(ctx, j)
+	case startContainer:
+		return a.startContainer(ctx, j)
+	case stopContainer:
+		return result{err: runtime.StopContainer(ctx, j.id, j.grace)}
+	case removeContainer:
+		return result{err: runtime.RemoveContainer(ctx, j.id)}
+	}
+	return result{err: fmt.Errorf("unknown action %q", j.kind)}
+}
+
+// provideImage makes a container's image present, as its pull policy says.
+func (a *Agent) provideImage(ctx context.Context, j job) result {
+	name, policy := j.spec.Image, pullPolicy(j.spec)
+	if policy != corev1.PullAlways {
+		image, ok, err := a.config.Runtime.Image(ctx, name)
+		switch {
+		case err != nil:
+			return result{err: err, reason: "ImageInspectError"}
+		case ok:
+			return result{image: image}
+		case policy == corev1.PullNever:
+			return result{err: fmt.Errorf("container image %q is not present with pull policy of Never", name),
+				reason: reasonNeverPull}
+		}
+	}
+	image, err := a.config.Runtime.PullImage(ctx, name, credentialsFor(name, j.credentials))
+	if err != nil {
+		return result{err: fmt.Errorf("failed to pull image %q: %w", name, err), reason: reasonPull}
+	}
+	return result{image: image}
+}
+
+func (a *Agent) startContainer(ctx context.Context, j job) result {
+	spec, err := a.containerSpec(j)
+	if err != nil {
+		return result{err: err, reason: reasonCreateConfig}
+	}
+	id, err := a.config.Runtime.CreateContainer(ctx, spec)
+	if err != nil {
+		return result{err: err, reason: reasonCreateContainer}
+	}
+	if err := a.config.Runtime.StartContainer(ctx, id); err != nil {
+		return result{err: err, reason: reasonRunContainer}
+	}
+	return result{}
+}
+
+func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
+	if err := checkNonRoot(j.pod, j.spec, j.image); err != nil {
+		return ContainerSpec{}, err
+	}
+	sandbox, err := a.sandboxSpec(j, j.sandbox.Attempt)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
+	mounts, err := a.config.Host.Mounts(ContainerFiles{
+		ID:        containerID(j.pod, j.spec.Name, j.attempt),
+		Pod:       j.pod,
+		Container: j.spec,
+		Hosts:     hostsFile(j.pod, j.ip),
+	})
+	if err != nil {
+		return ContainerSpec{}, err
+	}
+	env, values := expandEnv(j.spec.Env)
+	return ContainerSpec{
+		Sandbox:        sandbox,
+		SandboxID:      j.sandbox.ID,
+		Container:      j.spec,
+		Attempt:        j.attempt,
+		ImageID:        j.image.ID,
+		Command:        expandAll(j.spec.Command, values),
+		Args:           expandAll(j.spec.Args, values),
+		Env:            env,
+		Mounts:         mounts,
+		MemoryCapacity: a.config.Host.Resources().MemoryBytes,
+	}, nil
+}
+
+func (a *Agent) sandboxSpec(j job, attempt uint32) (SandboxSpec, error) {
+	dns, err := a.dnsFor(j.pod)
+	if err != nil {
+		return SandboxSpec{}, err
+	}
+	return SandboxSpec{
+		Pod: j.pod, Attempt: attempt, Hostname: hostname(j.pod), IP: j.ip, CellIP: j.cellIP, DNS: dns,
+	}, nil
+}
+
+func containerID(pod *corev1.Pod, container string, attempt uint32) ContainerID {
+	return ContainerID{Namespace: pod.Namespace, Pod: pod.Name, UID: pod.UID, Container: container, Attempt: attempt}
+}

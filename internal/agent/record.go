@@ -1,0 +1,42 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// record is what the agent must remember over its own restart.
+type record struct {
+	Pod         *corev1.Pod                         `json:"pod"`
+	Credentials map[string]itzo.RegistryCredentials `json:"credentials,omitempty"`
+	PodIP       netip.Addr                          `json:"podIP"`
+	// HostIP is the address at which the operator reaches the cell.
+	HostIP netip.Addr `json:"hostIP"`
+	// AcceptedAt is the pod's start time.
+	AcceptedAt time.Time `json:"acceptedAt"`
+	// StopBy is when the last container has to be killed; zero as long as
+	// nobody wants the pod stopped.
+	StopBy time.Time `json:"stopBy,omitzero"`
+	// Status is the last one made: transition times and ends of containers that
+	// the runtime has forgotten come from it.
+	Status corev1.PodStatus `json:"status"`
+	// Backoff of each container that was restarted.
+	Backoff map[string]backoff `json:"backoff,omitempty"`
+}
+
+func decodeRecord(data []byte) (*record, error) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("decoding the agent's state: %w", err)
+	}
+	if r.Pod == nil {
+		return nil, fmt.Errorf("decoding the agent's state: it has no pod")
+	}
+	return &r, nil
+}
