@@ -1,0 +1,205 @@
+// Package kubeletapi serves for all virtual nodes what the API server asks a
+// kubelet for. Everybody who asks is authenticated and authorized as a kubelet
+// does it; nothing is answered to anonymous requests.
+package kubeletapi
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// Port is where kubelets serve, unless told otherwise.
+const Port = 10250
+
+// Pods finds pods and the agents that run them.
+type Pods interface {
+	// Pod gives a pod that is bound to a virtual node of this operator; for any
+	// other the error is a NotFound of the API.
+	Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error)
+	// Agent gives the client of the agent that runs the pod. The error is a
+	// NotFound of the API when the pod has no cell: not yet, or not any more.
+	Agent(ctx context.Context, pod *corev1.Pod) (*itzo.Client, error)
+}
+
+// Kept are the logs of containers whose cell has ended, as the agent gave them
+// with metadata, perhaps without their beginning.
+type Kept interface {
+	Get(pod types.UID, container string) ([]byte, bool)
+}
+
+// Nodes are the virtual nodes that the operator keeps.
+type Nodes interface {
+	// Any waits until there is a node, and gives the name of one.
+	Any(ctx context.Context) (string, error)
+}
+
+// NodeClients gives clients that act as a node.
+type NodeClients interface {
+	ForNode(name string) (kubernetes.Interface, error)
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	// Kube is the operator's own identity.
+	Kube        kubernetes.Interface
+	NodeClients NodeClients
+	Nodes       Nodes
+	Pods        Pods
+	Kept        Kept
+	// Address is the nodes' address, which the serving certificate is for.
+	Address netip.Addr
+	// Listen is where to listen, host:port.
+	Listen string
+	Clock  clock.Clock
+}
+
+// Server serves the kubelet API as long as the manager runs it, which is on
+// the leader only: the nodes' address is the leader's.
+type Server struct {
+	options     Options
+	gate        *gate
+	certificate *servingCertificate
+}
+
+// New makes a Server.
+func New(options Options) (*Server, error) {
+	if !options.Address.IsValid() {
+		return nil, errors.New("the kubelet API needs the nodes' address for its certificate")
+	}
+	gate, err := newGate(options.Kube)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{options: options, gate: gate, certificate: &servingCertificate{
+		kube: options.Kube, clients: options.NodeClients, nodes: options.Nodes, address: options.Address, clock: options.Clock,
+	}}, nil
+}
+
+// SetupWithManager has the manager run the server.
+func (s *Server) SetupWithManager(mgr ctrl.Manager) error { return mgr.Add(s) }
+
+// Times that bound what a client can hold up. Answers may take as long as
+// their readers do.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	endTimeout    = 2 * time.Second
+)
+
+// Start serves until the context ends.
+func (s *Server) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.options.Listen)
+	if err != nil {
+		return fmt.Errorf("serving the kubelet API: %w", err)
+	}
+	return s.Serve(ctx, listener)
+}
+
+// Serve is Start with a listener of the caller's.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.gate.run(ctx)
+	go s.certificate.run(ctx)
+	server := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          quiet(ctx),
+		TLSConfig: &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: s.certificate.get,
+			// Checked by the gate, so that those who show a token need none.
+			ClientAuth: tls.RequestClientCert,
+		},
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		defer cancel()
+		if server.Shutdown(late) != nil {
+			server.Close()
+		}
+	})
+	err := server.ServeTLS(listener, "", "")
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serving the kubelet API: %w", err)
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /healthz", handler(s.healthz))
+	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", handler(s.containerLogs))
+	mux.Handle("/", handler(s.unknown))
+	return s.gate.authenticated(mux)
+}
+
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	if err := s.gate.authorize(r, ""); err != nil {
+		return err
+	}
+	// Who asked has gone when this fails.
+	_, _ = io.WriteString(w, "ok")
+	return nil
+}
+
+func (s *Server) unknown(_ http.ResponseWriter, r *http.Request) error {
+	if err := s.gate.authorize(r, ""); err != nil {
+		return err
+	}
+	return refuse(http.StatusNotFound, "the virtual node does not serve %s", r.URL.Path)
+}
+
+// requestError is an answer other than 200. The API server shows the user the
+// texts of 400 and 500, those of most other codes not.
+type requestError struct {
+	code    int
+	message string
+}
+
+func (e *requestError) Error() string { return e.message }
+
+func refuse(code int, format string, args ...any) error {
+	return &requestError{code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// handler writes errors as plain text, as a kubelet does; those that say
+// nothing else are our own fault.
+type handler func(http.ResponseWriter, *http.Request) error
+
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := h(w, r)
+	if err == nil {
+		return
+	}
+	code := http.StatusInternalServerError
+	if request := (*requestError)(nil); errors.As(err, &request) {
+		code = request.code
+	} else if r.Context().Err() == nil {
+		log.FromContext(r.Context()).Error(err, "the kubelet API could not answer", "path", r.URL.Path)
+	}
+	http.Error(w, err.Error(), code)
+}

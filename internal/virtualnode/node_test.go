@@ -1,0 +1,103 @@
+package virtualnode
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+func class(architectures, zones []string) *v1beta1.CellClass {
+	c := &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: "web"}}
+	for _, a := range architectures {
+		c.Status.Images = append(c.Status.Images, v1beta1.ResolvedImage{Architecture: a})
+	}
+	for _, z := range zones {
+		c.Status.Subnets = append(c.Status.Subnets, v1beta1.ResolvedSubnet{Zone: z})
+	}
+	return c
+}
+
+// TestLabels: only what is true of all cells of the class is said of its node.
+func TestLabels(t *testing.T) {
+	for name, test := range map[string]struct {
+		class      *v1beta1.CellClass
+		arch, zone string
+	}{
+		"not looked up yet": {class(nil, nil), "", ""},
+		"one of each":       {class([]string{"arm64"}, []string{"a"}), "arm64", "a"},
+		"two of each":       {class([]string{"amd64", "arm64"}, []string{"a", "b"}), "", ""},
+		"one zone twice":    {class([]string{"amd64"}, []string{"b", "b"}), "amd64", "b"},
+	} {
+		want := map[string]string{"type": "virtual-kubelet", "kip.elotl.co/cell-class": "web", "kubernetes.io/os": "linux"}
+		if test.arch != "" {
+			want["kubernetes.io/arch"] = test.arch
+		}
+		if test.zone != "" {
+			want["topology.kubernetes.io/zone"] = test.zone
+		}
+		if diff := cmp.Diff(want, Labels(test.class)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestNode(t *testing.T) {
+	c := class([]string{"arm64"}, []string{"a"})
+	c.Spec.Capacity = corev1.ResourceList{"cpu": resource.MustParse("5")}
+	now := metav1.NewTime(time.Unix(1, 0))
+	node := Node(c, Endpoint{Address: "192.0.2.1", Port: 10250}, "v9", now)
+	if node.Name != "kip-web" || node.Spec.ProviderID != "kip://web" || node.Status.NodeInfo.KubeletVersion != "kip-v9" ||
+		node.Status.NodeInfo.Architecture != "arm64" || node.Status.DaemonEndpoints.KubeletEndpoint.Port != 10250 {
+		t.Errorf("node %+v", node)
+	}
+	addresses := []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}, {Type: corev1.NodeHostName, Address: "kip-web"}}
+	if diff := cmp.Diff(addresses, node.Status.Addresses); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	conditions := map[corev1.NodeConditionType]corev1.ConditionStatus{}
+	for _, condition := range node.Status.Conditions {
+		conditions[condition.Type] = condition.Status
+		if condition.LastHeartbeatTime != now || condition.LastTransitionTime != now {
+			t.Errorf("times of %+v", condition)
+		}
+	}
+	want := map[corev1.NodeConditionType]corev1.ConditionStatus{
+		"Ready": "True", "MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False", "NetworkUnavailable": "False",
+	}
+	if diff := cmp.Diff(want, conditions); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}
+
+// TestRuntimeClassLeadsToTheNode: what it adds to a pod is all that the pod
+// needs to be bound to the node, and to no node of another class.
+func TestRuntimeClassLeadsToTheNode(t *testing.T) {
+	c := class(nil, nil)
+	scheduling := RuntimeClass(c).Scheduling
+	node := Node(c, Endpoint{}, "", metav1.Now())
+	for _, taint := range node.Spec.Taints {
+		tolerated := scheduling.Tolerations[0]
+		if tolerated.Key != taint.Key || tolerated.Value != taint.Value || tolerated.Effect != taint.Effect || tolerated.Operator != corev1.TolerationOpEqual {
+			t.Errorf("taint %s is not tolerated", taint.ToString())
+		}
+	}
+	other := class(nil, nil)
+	other.Name = "db"
+	selects := func(labels map[string]string) bool {
+		for key, value := range scheduling.NodeSelector {
+			if labels[key] != value {
+				return false
+			}
+		}
+		return true
+	}
+	if !selects(node.Labels) || selects(Labels(other)) {
+		t.Errorf("selector %v, labels %v", scheduling.NodeSelector, node.Labels)
+	}
+}
