@@ -1,0 +1,163 @@
+package cell
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/selection"
+)
+
+// Codes of attempts that ended otherwise than by a refusal of the cloud.
+const (
+	codeInstanceTerminated = "InstanceTerminated"
+	codeAbandoned          = "Abandoned"
+)
+
+const (
+	keptAttempts = 10
+	// After a refusal the same request is repeated after this long, doubling.
+	backOffFirst = 10 * time.Second
+	backOffMost  = 5 * time.Minute
+	maxMessage   = 1024
+)
+
+// tagAttempt and tagStarted carry the attempt on the instance, for the case
+// that the Cell's status is lost: number, and start in Unix seconds.
+const (
+	tagAttempt = "kip.elotl.co/attempt"
+	tagStarted = "kip.elotl.co/attempt-start"
+)
+
+// openAttempt is the attempt that has not ended, nil when there is none.
+func openAttempt(cell *v1beta1.Cell) *v1beta1.LaunchAttempt {
+	if n := len(cell.Status.Attempts); n > 0 && cell.Status.Attempts[n-1].EndTime == nil {
+		return &cell.Status.Attempts[n-1]
+	}
+	return nil
+}
+
+func lastNumber(cell *v1beta1.Cell) int32 {
+	if n := len(cell.Status.Attempts); n > 0 {
+		return cell.Status.Attempts[n-1].Number
+	}
+	return 0
+}
+
+func appendAttempt(cell *v1beta1.Cell, attempt v1beta1.LaunchAttempt) {
+	attempts := append(cell.Status.Attempts, attempt)
+	cell.Status.Attempts = attempts[max(0, len(attempts)-keptAttempts):]
+}
+
+// failAttempt ends an attempt with the cloud's code and message.
+func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt, err error) {
+	attempt.Code, attempt.Message = "Error", err.Error()
+	if e := (*cloud.Error)(nil); errors.As(err, &e) && e.Code != "" {
+		attempt.Code = e.Code
+	}
+	attempt.Message = attempt.Message[:min(len(attempt.Message), maxMessage)]
+	attempt.EndTime = &metav1.Time{Time: c.Clock.Now()}
+	status := &cell.Status
+	status.InstanceID, status.IP, status.PodIP, status.Agent = "", "", "", nil
+	status.InstanceType, status.Zone, status.ImageID, status.LaunchType = "", "", "", ""
+}
+
+// backOff is how long to wait before a request with this fingerprint: the
+// longer the more often just this one has failed in a row. Of want of capacity
+// little is felt here: its offering is left alone for longer.
+func (c *Controller) backOff(cell *v1beta1.Cell, fingerprint string) time.Duration {
+	attempts := cell.Status.Attempts
+	delay, since := time.Duration(0), time.Time{}
+	for i := len(attempts) - 1; i >= 0; i-- {
+		if attempts[i].EndTime == nil || attempts[i].Fingerprint != fingerprint {
+			break
+		}
+		if since.IsZero() {
+			delay, since = backOffFirst, attempts[i].EndTime.Time
+			continue
+		}
+		delay = min(2*delay, backOffMost)
+	}
+	return max(0, delay-c.Clock.Since(since))
+}
+
+// clientToken makes the launch call of an attempt idempotent.
+func clientToken(cell *v1beta1.Cell, number int32) string {
+	sum := sha256.Sum256([]byte(string(cell.UID) + "/" + strconv.Itoa(int(number))))
+	return "kip-" + hex.EncodeToString(sum[:28])
+}
+
+// fingerprint hashes what the class and the cloud put into a launch request,
+// leaving out what differs from attempt to attempt.
+func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
+	request.ClientToken, request.UserData, request.Tags = "", nil, nil
+	inputs, err := json.Marshal(struct {
+		Request   cloud.LaunchRequest
+		CloudInit string
+		Itzo      v1beta1.ItzoSpec
+		Tags      map[string]v1beta1.TagValue
+	}{request, class.Spec.CloudInit, class.Spec.Itzo, class.Spec.AWS.Tags})
+	if err != nil {
+		panic("a launch request cannot be encoded: " + err.Error())
+	}
+	sum := sha256.Sum256(inputs)
+	return hex.EncodeToString(sum[:16])
+}
+
+// identityTags are the tags by which the instances of a Cell are found.
+func (c *Controller) identityTags(cell *v1beta1.Cell) map[string]string {
+	return map[string]string{v1beta1.TagCluster: c.ClusterID, v1beta1.TagCell: string(cell.UID)}
+}
+
+func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]string {
+	tags := map[string]string{}
+	for key, value := range s.class.Spec.AWS.Tags {
+		tags[key] = string(value)
+	}
+	for key, value := range c.identityTags(s.cell) {
+		tags[key] = value
+	}
+	tags[v1beta1.TagClass] = s.class.Name
+	tags[tagAttempt] = strconv.Itoa(int(attempt.Number))
+	tags[tagStarted] = strconv.FormatInt(attempt.StartTime.Unix(), 10)
+	if _, named := tags[v1beta1.TagName]; !named {
+		tags[v1beta1.TagName] = s.cell.Name
+	}
+	return tags
+}
+
+// attemptFromTags is the attempt that an instance says it came from.
+func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
+	number, err := strconv.ParseInt(instance.Tags[tagAttempt], 10, 32)
+	if err != nil || number < 1 {
+		return v1beta1.LaunchAttempt{}, false
+	}
+	started, err := strconv.ParseInt(instance.Tags[tagStarted], 10, 64)
+	if err != nil {
+		return v1beta1.LaunchAttempt{}, false
+	}
+	return v1beta1.LaunchAttempt{
+		Number:       int32(number),
+		InstanceType: instance.InstanceType,
+		Zone:         instance.Zone,
+		SubnetID:     instance.SubnetID,
+		ImageID:      instance.ImageID,
+		StartTime:    metav1.Unix(started, 0),
+	}, true
+}
+
+func offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
+	return selection.Offering{
+		InstanceType: attempt.InstanceType,
+		Zone:         attempt.Zone,
+		SubnetID:     attempt.SubnetID,
+		LaunchType:   v1beta1.LaunchOnDemand,
+	}
+}

@@ -1,0 +1,76 @@
+package cell
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/itzo"
+)
+
+// boot waits for the agent of the cell to prove who it is and to answer.
+func (c *Controller) boot(_ context.Context, s *scope) (outcome, error) {
+	cell := s.cell
+	if ready := readyCondition(cell); ready != nil && ready.Status == metav1.ConditionTrue {
+		return stop(), nil
+	}
+	attempt := openAttempt(cell)
+	if attempt == nil || cell.Status.IP == "" {
+		return stop(), nil
+	}
+	address := cellagent.Address(cell)
+	found := c.probes.probe(cell, address, cellagent.ID(cell, attempt))
+	switch {
+	case found.info != nil:
+		c.agentAnswers(cell, *found.info)
+		c.probes.forget(cell.UID)
+	case itzo.IsWrongIdentity(found.err):
+		notReady(cell, v1beta1.ReasonWrongIdentity,
+			fmt.Sprintf("what answers at %s is not this cell: %v", address, found.err))
+	case itzo.IsRefused(found.err):
+		notReady(cell, v1beta1.ReasonWrongIdentity,
+			fmt.Sprintf("the agent at %s refuses this operator's certificate: %v", address, found.err))
+	case c.slowToBoot(cell):
+		notReady(cell, v1beta1.ReasonAgentSilent,
+			fmt.Sprintf("instance %s was launched over %s ago, and no agent answers at %s: see its console and /var/log/cloud-init-output.log",
+				cell.Status.InstanceID, slowBoot, address))
+	default:
+		notReady(cell, v1beta1.ReasonWaitingForAgent,
+			fmt.Sprintf("instance %s is launched, its agent has not answered yet", cell.Status.InstanceID))
+	}
+	return stop(), nil
+}
+
+// slowBoot is how long a cell may take to answer before that is said on it and
+// on its pod. Instances take about a minute.
+const slowBoot = 2 * time.Minute
+
+func (c *Controller) slowToBoot(cell *v1beta1.Cell) bool {
+	launched := meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionLaunched)
+	return launched != nil && launched.Status == metav1.ConditionTrue && c.Clock.Since(launched.LastTransitionTime.Time) > slowBoot
+}
+
+// agentName is what status says of an agent without Kip's extensions.
+const agentName = "itzo"
+
+func (c *Controller) agentAnswers(cell *v1beta1.Cell, info itzo.Info) {
+	agent := &v1beta1.AgentStatus{Name: info.Agent, Version: info.Version}
+	if agent.Name == "" {
+		agent.Name = agentName
+	}
+	if info.Runtime.Name != "" {
+		agent.Runtime = info.Runtime.Name + " " + info.Runtime.Version
+	}
+	if info.MemoryBytes > 0 {
+		agent.Memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI)
+	}
+	cell.Status.Agent = agent
+	setCondition(cell, v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonAgentAnswers,
+		fmt.Sprintf("agent %s %s answers on %s", agent.Name, agent.Version, cell.Status.InstanceID))
+}

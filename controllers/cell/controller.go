@@ -1,0 +1,181 @@
+// Package cell keeps the life of one cell: it launches the instance that a
+// Cell asks for, waits for its agent, watches that it stays, and ends it.
+package cell
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/ownwrites"
+	"kip.elotl.co/internal/pki"
+)
+
+// Cloud is what this controller needs of the cloud.
+type Cloud interface {
+	cloud.Instances
+	cloud.InstanceTypes
+}
+
+// Authority issues what a cell proves its identity with.
+type Authority interface {
+	CertificatePEM() []byte
+	CellCertificate(pki.CellID) (certPEM, keyPEM []byte, err error)
+}
+
+// Agents gives the client of a cell's agent; it verifies the cell's own name.
+type Agents interface {
+	Client(address string, id pki.CellID) (*itzo.Client, error)
+	Forget(address string)
+}
+
+// Options are what a Controller is made of.
+type Options struct {
+	Client    client.Client
+	Cloud     Cloud
+	Authority Authority
+	Agents    Agents
+	Events    events.EventRecorder
+	Clock     clock.WithTicker
+	// ClusterID tags all that this cluster makes in the cloud.
+	ClusterID string
+}
+
+// Controller reconciles Cells.
+type Controller struct {
+	Options
+	fresh   *freshCells
+	written *ownwrites.Versions
+	dry     *dryOfferings
+	checks  *checks
+	calls   *launchCalls
+	probes  *prober
+}
+
+// New makes a Controller; SetupWithManager registers it.
+func New(options Options) *Controller {
+	return &Controller{
+		Options: options,
+		fresh:   newFreshCells(),
+		written: ownwrites.New(),
+		dry:     newDryOfferings(options.Clock),
+		checks:  newChecks(options.Clock),
+		calls:   newLaunchCalls(options.Clock),
+		probes:  newProber(options.Agents, options.Clock),
+	}
+}
+
+// scope is what one reconcile has read and found out about its Cell.
+type scope struct {
+	cell   *v1beta1.Cell
+	before *v1beta1.Cell
+	class  *v1beta1.CellClass // nil when it does not exist
+}
+
+// outcome is what a step leads to.
+type outcome struct {
+	// done: the steps after this one have nothing to do for now.
+	done bool
+	// after is when to look again without an event; zero: never.
+	after time.Duration
+}
+
+func proceed() outcome                         { return outcome{} }
+func stop() outcome                            { return outcome{done: true} }
+func stopAndLookAfter(d time.Duration) outcome { return outcome{done: true, after: d} }
+
+// Reconcile brings one Cell a step further.
+func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Result, error) {
+	if c.written.Stale(cell) {
+		return ctrl.Result{}, nil
+	}
+	if !cell.DeletionTimestamp.IsZero() {
+		return c.terminate(ctx, cell)
+	}
+	if controllerutil.AddFinalizer(cell, v1beta1.Finalizer) {
+		if err := c.Client.Update(ctx, cell); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer: %w", err))
+		}
+	}
+	s := &scope{cell: cell, before: cell.DeepCopy()}
+	if err := c.readClass(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	after, stepErr := c.runSteps(ctx, s)
+	if err := c.writeStatus(ctx, s); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	return ctrl.Result{RequeueAfter: after}, stepErr
+}
+
+func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
+	var after time.Duration
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.boot} {
+		result, err := step(ctx, s)
+		if err != nil {
+			return 0, err
+		}
+		if result.after > 0 && (after == 0 || result.after < after) {
+			after = result.after
+		}
+		if result.done {
+			break
+		}
+	}
+	return after, nil
+}
+
+func (c *Controller) readClass(ctx context.Context, s *scope) error {
+	class := &v1beta1.CellClass{}
+	err := c.Client.Get(ctx, client.ObjectKey{Name: s.cell.Spec.CellClassName}, class)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading CellClass %q: %w", s.cell.Spec.CellClassName, err)
+	}
+	if err == nil {
+		s.class = class
+	}
+	return nil
+}
+
+// writeStatus computes what follows from the rest and writes the status when
+// anything changed; the write fails when somebody else wrote in between, or
+// when the Cell is gone, finalizer and all: nothing must be launched for it then.
+func (c *Controller) writeStatus(ctx context.Context, s *scope) error {
+	c.summarize(s.cell)
+	if equality.Semantic.DeepEqual(s.before.Status, s.cell.Status) {
+		return nil
+	}
+	c.announce(s)
+	if err := c.Client.Status().Update(ctx, s.cell); err != nil {
+		return fmt.Errorf("writing status: %w", err)
+	}
+	c.written.Note(s.cell)
+	s.before = s.cell.DeepCopy()
+	return nil
+}
+
+// announce makes an event of a problem that is new, and of the agent's first answer.
+func (c *Controller) announce(s *scope) {
+	was, is := readyCondition(s.before), readyCondition(s.cell)
+	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
+		return
+	}
+	switch is.Reason {
+	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent, v1beta1.ReasonTerminating:
+	case v1beta1.ReasonAgentAnswers:
+		c.Events.Eventf(s.cell, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", is.Message)
+	default:
+		c.Events.Eventf(s.cell, nil, corev1.EventTypeWarning, is.Reason, "Launch", "%s", is.Message)
+	}
+}

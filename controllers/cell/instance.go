@@ -1,0 +1,154 @@
+package cell
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cloud"
+)
+
+// How often the cloud is asked whether an instance still exists. The checks of
+// all cells fall on multiples of these, so that they share requests.
+const (
+	bootCheckEvery  = 5 * time.Second
+	readyCheckEvery = 30 * time.Second
+)
+
+// watchInstance notices an instance that ends without our asking.
+func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, error) {
+	if s.cell.Status.InstanceID == "" {
+		return stop(), nil
+	}
+	every := bootCheckEvery
+	if reached(s.cell, v1beta1.CellReady) {
+		every = readyCheckEvery
+	}
+	if wait := c.checks.due(s.cell.UID); wait > 0 {
+		return outcome{after: wait}, nil
+	}
+	instance, err := c.Cloud.Instance(ctx, s.cell.Status.InstanceID)
+	switch {
+	case cloud.IsNotFound(err):
+		if attempt := openAttempt(s.cell); attempt != nil && c.mayBeHidden(s.cell, attempt) {
+			return outcome{after: c.checks.later(s.cell.UID, every)}, nil
+		}
+		return c.lost(ctx, s, cloud.Instance{ID: s.cell.Status.InstanceID, State: cloud.StateTerminated, StateReason: "unknown to the cloud"})
+	case err != nil:
+		c.checks.later(s.cell.UID, every)
+		return outcome{}, fmt.Errorf("looking at instance %s: %w", s.cell.Status.InstanceID, err)
+	case instance.State == cloud.StatePending, instance.State == cloud.StateRunning:
+		return outcome{after: c.checks.later(s.cell.UID, every)}, nil
+	}
+	return c.lost(ctx, s, instance)
+}
+
+// lost ends the attempt of an instance that ended, or stopped, by itself. A
+// cell that has run its pod is not launched again: the pod's controller decides
+// what comes next.
+func (c *Controller) lost(ctx context.Context, s *scope, instance cloud.Instance) (outcome, error) {
+	if instance.State.Live() {
+		if err := cloud.IgnoreNotFound(c.Cloud.Terminate(ctx, instance.ID)); err != nil {
+			return outcome{}, fmt.Errorf("ending %s instance %s: %w", instance.State, instance.ID, err)
+		}
+	}
+	c.probes.forget(s.cell.UID)
+	message := fmt.Sprintf("instance %s is %s", instance.ID, instance.State)
+	if instance.StateReason != "" {
+		message += ": " + instance.StateReason
+	}
+	if reached(s.cell, v1beta1.CellReady) && s.cell.Spec.PodRef != nil {
+		notReady(s.cell, v1beta1.ReasonInstanceGone, message)
+		return stop(), nil
+	}
+	if attempt := openAttempt(s.cell); attempt != nil {
+		c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeInstanceTerminated, Message: message})
+	}
+	notLaunched(s.cell, v1beta1.ReasonLaunchFailed, message)
+	return stopAndLookAfter(time.Millisecond), nil
+}
+
+// checks remembers when the instance of each Cell is to be looked at again.
+type checks struct {
+	clock clock.PassiveClock
+	mu    sync.Mutex
+	next  map[types.UID]time.Time
+}
+
+func newChecks(c clock.PassiveClock) *checks {
+	return &checks{clock: c, next: map[types.UID]time.Time{}}
+}
+
+// due is how long the next look has time; zero: it is due.
+func (c *checks) due(uid types.UID) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(0, c.next[uid].Sub(c.clock.Now()))
+}
+
+// later puts the next look at a multiple of every, at least every/2 from now,
+// and gives the time until then.
+func (c *checks) later(uid types.UID, every time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	next := now.Add(every / 2).Truncate(every).Add(every)
+	c.next[uid] = next
+	return next.Sub(now)
+}
+
+func (c *checks) forget(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.next, uid)
+}
+
+// launchCalls remembers when each Cell's launch call was made last. Of calls
+// that an earlier process made only that it ended before this one began is known.
+type launchCalls struct {
+	clock   clock.PassiveClock
+	started time.Time
+	mu      sync.Mutex
+	last    map[types.UID]time.Time
+}
+
+func newLaunchCalls(c clock.PassiveClock) *launchCalls {
+	return &launchCalls{clock: c, started: c.Now(), last: map[types.UID]time.Time{}}
+}
+
+func (l *launchCalls) note(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last[uid] = l.clock.Now()
+}
+
+// since is how long ago the last call of an attempt was made, at the least.
+func (l *launchCalls) since(uid types.UID, attempt *v1beta1.LaunchAttempt) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, known := l.last[uid]
+	if !known && attempt.StartTime.Time.Before(l.started) {
+		last = l.started
+	}
+	if last.Before(attempt.StartTime.Time) {
+		last = attempt.StartTime.Time
+	}
+	return l.clock.Since(last)
+}
+
+func (l *launchCalls) forget(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, uid)
+}
+
+// mayBeHidden says whether the cloud may not show the attempt's instance yet.
+// It counts from the last call, which may have come long after the first.
+func (c *Controller) mayBeHidden(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt) bool {
+	return c.calls.since(cell.UID, attempt) < launchVisible
+}

@@ -1,0 +1,151 @@
+package cell
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/pki"
+)
+
+// A booting cell cannot call: it does not know the operator. So its agent is
+// asked, often at first and then less so.
+const (
+	probeFirst   = 20 * time.Millisecond
+	probeMost    = time.Second
+	probeTimeout = 3 * time.Second
+)
+
+// finding is what is known of a cell's agent: info once it has answered, else
+// the last error.
+type finding struct {
+	info *itzo.Info
+	err  error
+}
+
+// prober asks the agents of booting cells, each in a goroutine of its own, and
+// makes an event when what is known of one changes.
+type prober struct {
+	agents Agents
+	clock  clock.WithTicker
+	events chan event.TypedGenericEvent[*v1beta1.Cell]
+
+	base context.Context // the life of all probes
+	end  context.CancelFunc
+
+	mu     sync.Mutex
+	probes map[types.UID]*probe
+}
+
+type probe struct {
+	address string
+	id      pki.CellID
+	cancel  context.CancelFunc
+	found   finding
+}
+
+func newProber(agents Agents, c clock.WithTicker) *prober {
+	base, end := context.WithCancel(context.Background())
+	return &prober{
+		base: base, end: end, agents: agents, clock: c,
+		events: make(chan event.TypedGenericEvent[*v1beta1.Cell]),
+		probes: map[types.UID]*probe{},
+	}
+}
+
+// Start binds the probes' life to the manager's.
+func (p *prober) Start(ctx context.Context) error {
+	<-ctx.Done()
+	p.end()
+	return nil
+}
+
+// probe gives what is known of the agent and, the first time, starts to ask it.
+func (p *prober) probe(cell *v1beta1.Cell, address string, id pki.CellID) finding {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if running := p.probes[cell.UID]; running != nil {
+		if running.address == address && running.id == id {
+			return running.found
+		}
+		running.cancel()
+	}
+	ctx, cancel := context.WithCancel(p.base)
+	started := &probe{address: address, id: id, cancel: cancel}
+	p.probes[cell.UID] = started
+	go p.run(ctx, cell.DeepCopy(), started)
+	return finding{}
+}
+
+// forget ends the asking.
+func (p *prober) forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if running := p.probes[uid]; running != nil {
+		running.cancel()
+		delete(p.probes, uid)
+	}
+}
+
+func (p *prober) run(ctx context.Context, cell *v1beta1.Cell, running *probe) {
+	agent, err := p.agents.Client(running.address, running.id)
+	if err != nil {
+		p.report(ctx, cell, running, finding{err: err})
+		return
+	}
+	for wait := probeFirst; ; wait = min(wait*3/2, probeMost) {
+		found := p.ask(ctx, agent)
+		p.report(ctx, cell, running, found)
+		if found.info != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.clock.After(wait):
+		}
+	}
+}
+
+func (p *prober) ask(ctx context.Context, agent *itzo.Client) finding {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	info, err := agent.Info(ctx)
+	if itzo.IsCode(err, 404) {
+		return finding{info: &itzo.Info{}}
+	}
+	if err != nil {
+		return finding{err: err}
+	}
+	if info.Runtime.Version == "" {
+		return finding{err: errNoRuntime}
+	}
+	return finding{info: &info}
+}
+
+// report keeps the finding, and makes an event when it matters to the Cell.
+func (p *prober) report(ctx context.Context, cell *v1beta1.Cell, running *probe, found finding) {
+	p.mu.Lock()
+	before := running.found
+	running.found = found
+	p.mu.Unlock()
+	if found.info == nil && identityDoubt(before.err) == identityDoubt(found.err) {
+		return
+	}
+	select {
+	case p.events <- event.TypedGenericEvent[*v1beta1.Cell]{Object: cell}:
+	case <-ctx.Done():
+	}
+}
+
+// errNoRuntime: the agent answers, but cannot run anything yet.
+var errNoRuntime = errors.New("the container runtime of the cell does not answer yet")
+
+func identityDoubt(err error) bool { return itzo.IsWrongIdentity(err) || itzo.IsRefused(err) }

@@ -1,0 +1,81 @@
+package cell
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+func readyCondition(cell *v1beta1.Cell) *metav1.Condition {
+	return meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionReady)
+}
+
+func readyReason(cell *v1beta1.Cell) string {
+	if ready := readyCondition(cell); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
+
+func setCondition(cell *v1beta1.Cell, kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&cell.Status.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: cell.Generation,
+	})
+}
+
+// notReady says why the cell cannot run a pod yet, or any more.
+func notReady(cell *v1beta1.Cell, reason, message string) {
+	setCondition(cell, v1beta1.ConditionReady, metav1.ConditionFalse, reason, message)
+}
+
+// notLaunched says why there is no instance.
+func notLaunched(cell *v1beta1.Cell, reason, message string) {
+	setCondition(cell, v1beta1.ConditionLaunched, metav1.ConditionFalse, reason, message)
+	notReady(cell, reason, message)
+}
+
+// summarize fills in what follows from the spec and the conditions.
+func (c *Controller) summarize(cell *v1beta1.Cell) {
+	status := &cell.Status
+	status.ControllerID = c.ClusterID
+	status.Node = v1beta1.NodeName(cell.Spec.CellClassName)
+	if ref := cell.Spec.PodRef; ref != nil {
+		status.PodNamespace, status.PodName = ref.Namespace, ref.Name
+	}
+	status.Phase = phaseOf(cell)
+	for _, reached := range status.PhaseTimes {
+		if reached.Phase == status.Phase {
+			return
+		}
+	}
+	status.PhaseTimes = append(status.PhaseTimes, v1beta1.PhaseTime{
+		Phase: status.Phase, Time: metav1.NewMicroTime(c.Clock.Now()),
+	})
+}
+
+func phaseOf(cell *v1beta1.Cell) v1beta1.CellPhase {
+	ready := readyCondition(cell)
+	switch {
+	case !cell.DeletionTimestamp.IsZero():
+		return v1beta1.CellTerminating
+	case ready != nil && ready.Reason == v1beta1.ReasonInstanceGone:
+		return v1beta1.CellFailed
+	case ready != nil && ready.Status == metav1.ConditionTrue:
+		return v1beta1.CellReady
+	case cell.Status.InstanceID != "":
+		return v1beta1.CellBooting
+	default:
+		return v1beta1.CellPending
+	}
+}
+
+// reached says whether the cell has ever been in the phase.
+func reached(cell *v1beta1.Cell, phase v1beta1.CellPhase) bool {
+	for _, p := range cell.Status.PhaseTimes {
+		if p.Phase == phase {
+			return true
+		}
+	}
+	return false
+}

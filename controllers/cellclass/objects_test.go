@@ -1,0 +1,302 @@
+package cellclass
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/test/fixture"
+)
+
+func (b *bench) node() *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.NodeName(b.name)}}
+}
+
+func (b *bench) runtimeClass() *nodev1.RuntimeClass {
+	return &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.NodeName(b.name)}}
+}
+
+// waitForObjects gives the class's node and RuntimeClass when they are there,
+// and takes them away after the test.
+func waitForObjects(b *bench) (*corev1.Node, *nodev1.RuntimeClass) {
+	b.Helper()
+	b.Cleanup(func() {
+		_ = b.Delete(context.Background(), b.node())
+		_ = b.Delete(context.Background(), b.runtimeClass())
+	})
+	node := fixture.WaitFor(b, b, b.node(), "the node is there", func(*corev1.Node) error { return nil })
+	return node, fixture.WaitFor(b, b, b.runtimeClass(), "the RuntimeClass is there", func(*nodev1.RuntimeClass) error { return nil })
+}
+
+// sameNode compares what a class decides about its node.
+func sameNode(want *corev1.Node) func(*corev1.Node) error {
+	return func(is *corev1.Node) error {
+		ready := 0
+		for _, condition := range is.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+				ready++
+			}
+		}
+		if ready != 1 {
+			return fmt.Errorf("conditions %+v", is.Status.Conditions)
+		}
+		ours := func(taint corev1.Taint) bool { return taint.ToString() == "virtual-kubelet.io/provider=kip:NoSchedule" }
+		if !slices.ContainsFunc(is.Spec.Taints, ours) || !cmp.Equal(is.Labels, want.Labels) || !equality.Semantic.DeepEqual(is.Status.Capacity, want.Status.Capacity) ||
+			!equality.Semantic.DeepEqual(is.Status.Allocatable, want.Status.Allocatable) ||
+			!equality.Semantic.DeepEqual(is.Status.Addresses, want.Status.Addresses) || is.Status.DaemonEndpoints != want.Status.DaemonEndpoints {
+			return fmt.Errorf("labels %v, taints %v, status %+v", is.Labels, is.Spec.Taints, is.Status)
+		}
+		return nil
+	}
+}
+
+func TestNodeAndRuntimeClass(t *testing.T) {
+	b := newBench(t).start()
+	b.ready(b.class(func(s *v1beta1.CellClassSpec) {
+		s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000005"}}
+		s.DefaultInstanceType = "m7g.medium"
+		s.AWS.Subnets = []string{subnetB}
+		s.Capacity = corev1.ResourceList{"cpu": resource.MustParse("12"), "pods": resource.MustParse("7")}
+	}))
+	node, runtimeClass := waitForObjects(b)
+	node = fixture.WaitFor(b, b, node, "the node is labelled", func(is *corev1.Node) error {
+		if is.Labels[corev1.LabelArchStable] == "" {
+			return fmt.Errorf("labels %v", is.Labels)
+		}
+		return nil
+	})
+	labels := map[string]string{
+		"type": "virtual-kubelet", "kip.elotl.co/cell-class": b.name, "kubernetes.io/os": "linux",
+		"kubernetes.io/arch": "arm64", "topology.kubernetes.io/zone": "us-east-1b",
+	}
+	if diff := cmp.Diff(labels, node.Labels); diff != "" {
+		t.Errorf("labels of the node (-want +got):\n%s", diff)
+	}
+	capacity := corev1.ResourceList{"cpu": resource.MustParse("12"), "pods": resource.MustParse("7")}
+	if !equality.Semantic.DeepEqual(node.Status.Capacity, capacity) || !equality.Semantic.DeepEqual(node.Status.Allocatable, capacity) {
+		t.Errorf("capacity %v, allocatable %v", node.Status.Capacity, node.Status.Allocatable)
+	}
+	if node.Spec.ProviderID != "kip://"+b.name || node.Status.NodeInfo.KubeletVersion != "kip-v1.2.3" || node.Status.NodeInfo.Architecture != "arm64" {
+		t.Errorf("provider ID %s, info %+v", node.Spec.ProviderID, node.Status.NodeInfo)
+	}
+	if taints := node.Spec.Taints; len(taints) == 0 || taints[0].ToString() != "virtual-kubelet.io/provider=kip:NoSchedule" {
+		t.Errorf("taints %v", node.Spec.Taints)
+	}
+	want := &nodev1.Scheduling{
+		NodeSelector: map[string]string{"kip.elotl.co/cell-class": b.name},
+		Tolerations:  []corev1.Toleration{{Key: "virtual-kubelet.io/provider", Operator: "Equal", Value: "kip", Effect: "NoSchedule"}},
+	}
+	if diff := cmp.Diff(want, runtimeClass.Scheduling); diff != "" || runtimeClass.Handler != "kip" {
+		t.Errorf("handler %s, scheduling (-want +got):\n%s", runtimeClass.Handler, diff)
+	}
+}
+
+// TestEditedNodeIsMended: what others change on the node, or take from it,
+// comes back; what they add stays.
+func TestEditedNodeIsMended(t *testing.T) {
+	b := newBench(t).start()
+	b.ready(b.class())
+	node, _ := waitForObjects(b)
+	for name, change := range map[string]func(*corev1.Node){
+		"class label":    func(n *corev1.Node) { delete(n.Labels, v1beta1.LabelCellClass) },
+		"type label":     func(n *corev1.Node) { n.Labels[v1beta1.LabelNodeType] = "other" },
+		"all labels":     func(n *corev1.Node) { n.Labels = nil },
+		"hostname label": func(n *corev1.Node) { n.Labels[corev1.LabelHostname] = n.Name },
+		"taints":         func(n *corev1.Node) { n.Spec.Taints = nil },
+	} {
+		edit(b, node, change)
+		fixture.WaitFor(b, b, node, "the node is mended: "+name, sameNode(node))
+	}
+	for name, change := range map[string]func(*corev1.NodeStatus){
+		"capacity":   func(s *corev1.NodeStatus) { s.Capacity = corev1.ResourceList{"cpu": resource.MustParse("1")} },
+		"addresses":  func(s *corev1.NodeStatus) { s.Addresses = nil },
+		"conditions": func(s *corev1.NodeStatus) { s.Conditions = nil },
+		"unknown": func(s *corev1.NodeStatus) {
+			for i := range s.Conditions {
+				s.Conditions[i].Status = corev1.ConditionUnknown
+			}
+		},
+		"everything": func(s *corev1.NodeStatus) { *s = corev1.NodeStatus{} },
+	} {
+		fixture.Eventually(t, "the status is edited", func(ctx context.Context) error {
+			is, err := fixture.Get(ctx, b, node)
+			if err != nil {
+				return err
+			}
+			change(&is.Status)
+			return b.Status().Update(ctx, is)
+		})
+		fixture.WaitFor(b, b, node, "the node's status is mended: "+name, sameNode(node))
+	}
+	edit(b, node, func(n *corev1.Node) {
+		n.Labels["team"] = "red"
+		n.Spec.Unschedulable = true
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "mine", Effect: corev1.TaintEffectNoExecute})
+	})
+	edit(b, node, func(n *corev1.Node) { delete(n.Labels, v1beta1.LabelNodeType) })
+	is := fixture.WaitFor(b, b, node, "the label is back", func(is *corev1.Node) error {
+		if is.Labels[v1beta1.LabelNodeType] == "" {
+			return fmt.Errorf("labels %v", is.Labels)
+		}
+		return nil
+	})
+	mine := 0
+	for _, taint := range is.Spec.Taints {
+		if taint.Key == "mine" {
+			mine++
+		}
+	}
+	if is.Labels["team"] != "red" || !is.Spec.Unschedulable || mine != 1 {
+		t.Errorf("labels %v, unschedulable %v, taints %v", is.Labels, is.Spec.Unschedulable, is.Spec.Taints)
+	}
+}
+
+func TestEditedRuntimeClassIsMended(t *testing.T) {
+	b := newBench(t).start()
+	b.ready(b.class())
+	_, want := waitForObjects(b)
+	same := func(is *nodev1.RuntimeClass) error {
+		if diff := cmp.Diff(want.Scheduling, is.Scheduling); diff != "" || is.Labels[v1beta1.LabelCellClass] != b.name {
+			return fmt.Errorf("labels %v, scheduling %s", is.Labels, diff)
+		}
+		return nil
+	}
+	for name, change := range map[string]func(*nodev1.RuntimeClass){
+		"selector":    func(r *nodev1.RuntimeClass) { r.Scheduling.NodeSelector = map[string]string{"a": "b"} },
+		"tolerations": func(r *nodev1.RuntimeClass) { r.Scheduling.Tolerations = nil },
+		"scheduling":  func(r *nodev1.RuntimeClass) { r.Scheduling = nil },
+		"label":       func(r *nodev1.RuntimeClass) { r.Labels = nil },
+	} {
+		edit(b, want, change)
+		fixture.WaitFor(b, b, want, "the RuntimeClass is mended: "+name, same)
+	}
+}
+
+// TestDeletedObjectsComeBack, with a lease of the new node.
+func TestDeletedObjectsComeBack(t *testing.T) {
+	b := newBench(t).start()
+	b.ready(b.class())
+	node, runtimeClass := waitForObjects(b)
+	for _, object := range []client.Object{node, runtimeClass} {
+		if err := b.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newNode := fixture.WaitFor(b, b, node, "the node is back", func(is *corev1.Node) error {
+		if is.UID == node.UID {
+			return fmt.Errorf("it is the old one")
+		}
+		return nil
+	})
+	fixture.WaitFor(b, b, runtimeClass, "the RuntimeClass is back", func(is *nodev1.RuntimeClass) error {
+		if is.UID == runtimeClass.UID {
+			return fmt.Errorf("it is the old one")
+		}
+		return nil
+	})
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}
+	fixture.WaitFor(b, b, lease, "the lease is the new node's", func(is *coordinationv1.Lease) error {
+		if len(is.OwnerReferences) != 1 || is.OwnerReferences[0].UID != newNode.UID {
+			return fmt.Errorf("owners %+v", is.OwnerReferences)
+		}
+		return nil
+	})
+}
+
+// TestCapacityFollowsTheClass: what the scheduler may place changes with it.
+func TestCapacityFollowsTheClass(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class()
+	waitForObjects(b)
+	edit(b, class, func(c *v1beta1.CellClass) {
+		c.Spec.Capacity = corev1.ResourceList{"cpu": resource.MustParse("3"), "nvidia.com/gpu": resource.MustParse("2")}
+	})
+	fixture.WaitFor(b, b, b.node(), "the node offers what the class says", func(is *corev1.Node) error {
+		if !equality.Semantic.DeepEqual(is.Status.Allocatable, corev1.ResourceList{"cpu": resource.MustParse("3"), "nvidia.com/gpu": resource.MustParse("2")}) {
+			return fmt.Errorf("allocatable %v", is.Status.Allocatable)
+		}
+		return nil
+	})
+}
+
+// TestForeignObjectsAreLeftAlone: a node, or RuntimeClass, of that name which
+// is not ours is neither changed nor deleted.
+func TestForeignObjectsAreLeftAlone(t *testing.T) {
+	b := newBench(t)
+	node, runtimeClass := b.node(), b.runtimeClass()
+	node.Labels, runtimeClass.Handler = map[string]string{"mine": "yes"}, "runc"
+	b.create(node)
+	b.create(runtimeClass)
+	b.start()
+	class := b.class()
+	b.ready(class)
+	if err := b.Delete(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitGone(b, b, class)
+	for _, object := range []client.Object{node, runtimeClass} {
+		is, err := fixture.Get(t.Context(), b, object)
+		if err != nil || is.GetUID() != object.GetUID() || is.GetLabels()[v1beta1.LabelCellClass] != "" {
+			t.Errorf("%T: %v %+v", object, err, is)
+		}
+	}
+}
+
+// TestClassWaitsForItsCells: the node goes when the last Cell has gone.
+func TestClassWaitsForItsCells(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class()
+	b.ready(class)
+	node, runtimeClass := waitForObjects(b)
+	cell := &v1beta1.Cell{
+		ObjectMeta: metav1.ObjectMeta{Name: b.name, Labels: map[string]string{fixture.TestLabel: b.name}},
+		Spec:       v1beta1.CellSpec{CellClassName: b.name},
+	}
+	b.create(cell)
+	counted := func(cells, ready int32) {
+		t.Helper()
+		fixture.WaitFor(b, b, class, "the Cells are counted", func(is *v1beta1.CellClass) error {
+			if is.Status.Cells != cells || is.Status.ReadyCells != ready {
+				return fmt.Errorf("%d Cells, %d ready", is.Status.Cells, is.Status.ReadyCells)
+			}
+			return nil
+		})
+	}
+	counted(1, 0)
+	cell.Status.Phase = v1beta1.CellReady
+	if err := b.Status().Update(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	counted(1, 1)
+	if err := b.Delete(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitFor(b, b, class, "the class says what it waits for", func(is *v1beta1.CellClass) error {
+		inUse := meta.FindStatusCondition(is.Status.Conditions, v1beta1.ConditionInUse)
+		if inUse == nil || inUse.Status != metav1.ConditionTrue || inUse.Reason != v1beta1.ReasonCellsExist {
+			return fmt.Errorf("conditions %+v", is.Status.Conditions)
+		}
+		return holdsAll(inUse.Message, []string{"1 Cells"})
+	})
+	if _, err := fixture.Get(t.Context(), b, node); err != nil {
+		t.Errorf("the node while a Cell is left: %v", err)
+	}
+	if err := b.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitGone(b, b, class)
+	fixture.WaitGone(b, b, node)
+	fixture.WaitGone(b, b, runtimeClass)
+}

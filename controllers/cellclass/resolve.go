@@ -1,0 +1,197 @@
+package cellclass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/bootstrap"
+	"kip.elotl.co/internal/cloud"
+)
+
+// finding is why a class cannot be used.
+type finding struct {
+	reason  string
+	message string
+}
+
+func (f *finding) Error() string { return f.message }
+
+func found(reason, format string, args ...any) error {
+	return &finding{reason: reason, message: fmt.Sprintf(format, args...)}
+}
+
+// resolve looks the class up in the cloud when that is due, and says when to
+// look again. What was found last stays as long as the cloud does not say
+// otherwise.
+func (c *Controller) resolve(ctx context.Context, class *v1beta1.CellClass) time.Duration {
+	ready := meta.FindStatusCondition(class.Status.Conditions, v1beta1.ConditionReady)
+	current := ready != nil && ready.ObservedGeneration == class.Generation
+	if wait := c.resolved.fresh(class, c.Clock.Now()); wait > 0 && current {
+		return wait
+	}
+	err := c.resolveSteps(ctx, class)
+	condition := metav1.Condition{
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonReady,
+		Message: "cells can be made from this class", ObservedGeneration: class.Generation,
+	}
+	every := resolveEvery
+	if err != nil {
+		every = retryEvery
+		if !definite(err) && current && ready.Status == metav1.ConditionTrue {
+			return c.resolved.keep(class, c.Clock.Now(), every)
+		}
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, reasonOf(err), err.Error()
+	}
+	meta.SetStatusCondition(&class.Status.Conditions, condition)
+	return c.resolved.keep(class, c.Clock.Now(), every)
+}
+
+// definite says whether the cloud's answer was one that waiting does not change.
+func definite(err error) bool {
+	if f := (*finding)(nil); errors.As(err, &f) {
+		return true
+	}
+	kind := cloud.KindOf(err)
+	return kind != cloud.KindTransient && kind != cloud.KindThrottled
+}
+
+func reasonOf(err error) string {
+	if f := (*finding)(nil); errors.As(err, &f) {
+		return f.reason
+	}
+	if cloud.KindOf(err) == cloud.KindUnauthorized {
+		return v1beta1.ReasonNotAuthorized
+	}
+	return v1beta1.ReasonCloudError
+}
+
+func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass) error {
+	if err := bootstrap.Validate(class.Spec.CloudInit); err != nil {
+		return found(v1beta1.ReasonInvalidCloudInit, "spec.cloudInit: %v", err)
+	}
+	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
+		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkDefaultType,
+	} {
+		if err := step(ctx, class); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Controller) resolveSubnets(ctx context.Context, class *v1beta1.CellClass) error {
+	ids := class.Spec.AWS.Subnets
+	subnets, err := c.Cloud.Subnets(ctx, ids)
+	if cloud.IsNotFound(err) {
+		path, id := pathOf("spec.aws.subnets", ids, err)
+		return found(v1beta1.ReasonSubnetNotFound, "%s: subnet %q does not exist in this region", path, id)
+	}
+	if err != nil {
+		return fmt.Errorf("spec.aws.subnets: %w", err)
+	}
+	resolved := make([]v1beta1.ResolvedSubnet, 0, len(subnets))
+	for i, subnet := range subnets {
+		if subnet.VPCID != subnets[0].VPCID {
+			return found(v1beta1.ReasonInvalidSubnets, "spec.aws.subnets[%d]: %s is in %s, but %s is in %s; all must be in one VPC",
+				i, subnet.ID, subnet.VPCID, subnets[0].ID, subnets[0].VPCID)
+		}
+		resolved = append(resolved, v1beta1.ResolvedSubnet{ID: subnet.ID, Zone: subnet.Zone})
+	}
+	class.Status.Subnets, class.Status.VPCID = resolved, subnets[0].VPCID
+	return nil
+}
+
+func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass) error {
+	ids := class.Spec.ExtraSecurityGroups
+	if len(ids) == 0 {
+		return nil
+	}
+	groups, err := c.Cloud.SecurityGroups(ctx, ids)
+	if cloud.IsNotFound(err) {
+		path, id := pathOf("spec.extraSecurityGroups", ids, err)
+		return found(v1beta1.ReasonGroupNotFound, "%s: security group %q does not exist in this region", path, id)
+	}
+	if err != nil {
+		return fmt.Errorf("spec.extraSecurityGroups: %w", err)
+	}
+	for i, group := range groups {
+		if group.VPCID != class.Status.VPCID {
+			return found(v1beta1.ReasonGroupNotFound, "spec.extraSecurityGroups[%d]: %s is in %s, the subnets are in %s",
+				i, group.ID, group.VPCID, class.Status.VPCID)
+		}
+	}
+	return nil
+}
+
+func (c *Controller) checkDefaultType(ctx context.Context, class *v1beta1.CellClass) error {
+	name := class.Spec.DefaultInstanceType
+	_, err := c.Cloud.InstanceType(ctx, name)
+	if cloud.IsNotFound(err) {
+		return found(v1beta1.ReasonInvalidInstanceType, "spec.defaultInstanceType: %q is not an instance type of this region", name)
+	}
+	if err != nil {
+		return fmt.Errorf("spec.defaultInstanceType: %w", err)
+	}
+	return nil
+}
+
+// pathOf finds the list element that a KindNotFound is about.
+func pathOf(list string, ids []string, err error) (path, id string) {
+	e := (*cloud.Error)(nil)
+	if errors.As(err, &e) {
+		for i, id := range ids {
+			if id == e.Subject {
+				return fmt.Sprintf("%s[%d]", list, i), id
+			}
+		}
+		return list, e.Subject
+	}
+	return list, ""
+}
+
+// resolutions remembers when each class was looked up last.
+type resolutions struct {
+	mu   *sync.Mutex
+	last map[types.UID]resolution
+}
+
+type resolution struct {
+	generation int64
+	until      time.Time
+}
+
+func newResolutions() resolutions {
+	return resolutions{mu: &sync.Mutex{}, last: map[types.UID]resolution{}}
+}
+
+// fresh is how long the last look-up of this generation holds; zero: not any more.
+func (r resolutions) fresh(class *v1beta1.CellClass, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.last[class.UID]
+	if last.generation != class.Generation {
+		return 0
+	}
+	return max(0, last.until.Sub(now))
+}
+
+func (r resolutions) keep(class *v1beta1.CellClass, now time.Time, holds time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last[class.UID] = resolution{generation: class.Generation, until: now.Add(holds)}
+	return holds
+}
+
+func (r resolutions) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.last, uid)
+}

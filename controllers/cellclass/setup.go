@@ -1,0 +1,65 @@
+package cellclass
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses/status,verbs=update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
+// +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch;create;update;delete
+
+// SetupWithManager registers the controller.
+func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	if err := mgr.Add(c.Leases); err != nil {
+		return fmt.Errorf("adding the node leases: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("cellclass").
+		For(&v1beta1.CellClass{}).
+		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfLabel)).
+		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfLabel)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
+}
+
+// countsChange lets pass what changes the counts of a class.
+func countsChange() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, wasOK := e.ObjectOld.(*v1beta1.Cell)
+		is, isOK := e.ObjectNew.(*v1beta1.Cell)
+		return wasOK && isOK && was.Status.Phase != is.Status.Phase
+	}}
+}
+
+func classOfCell(_ context.Context, o client.Object) []reconcile.Request {
+	cell, ok := o.(*v1beta1.Cell)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: cell.Spec.CellClassName}}}
+}
+
+func classOfLabel(_ context.Context, o client.Object) []reconcile.Request {
+	class := o.GetLabels()[v1beta1.LabelCellClass]
+	if class == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: class}}}
+}

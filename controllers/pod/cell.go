@@ -1,0 +1,175 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// podIndex finds the Cells of a pod by "namespace/name".
+const podIndex = "spec.podRef"
+
+func podIndexKey(o client.Object) []string {
+	ref := o.(*v1beta1.Cell).Spec.PodRef
+	if ref == nil {
+		return nil
+	}
+	return []string{ref.Namespace + "/" + ref.Name}
+}
+
+// cellOf is the Cell that runs the pod, nil when there is none.
+func (c *Controller) cellOf(ctx context.Context, pod *corev1.Pod) (*v1beta1.Cell, error) {
+	cell := &v1beta1.Cell{}
+	err := c.Client.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(pod.UID)}, cell)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the pod's Cell: %w", err)
+	}
+	if ref := cell.Spec.PodRef; ref == nil || ref.UID != string(pod.UID) {
+		return nil, fmt.Errorf("cell %s does not belong to this pod: its spec.podRef.uid is not %s", cell.Name, pod.UID)
+	}
+	return cell, nil
+}
+
+// createCell makes the pod's Cell. Its name follows from the pod's UID, so
+// there cannot be two; that it is not in the cache does not matter.
+func (c *Controller) createCell(ctx context.Context, s *scope) error {
+	cell := &v1beta1.Cell{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:       v1beta1.CellNameForPod(s.pod.UID),
+			Labels:     map[string]string{v1beta1.LabelCellClass: s.class},
+			Finalizers: []string{v1beta1.Finalizer},
+		},
+		Spec: v1beta1.CellSpec{
+			CellClassName: s.class,
+			InstanceType:  s.pod.Annotations[v1beta1.AnnotationInstanceType],
+			PodRef:        &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)},
+		},
+	}
+	err := c.Client.Create(ctx, cell)
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return nil
+	case apierrors.IsInvalid(err):
+		return c.refused(ctx, s, &refusal{reason: v1beta1.ReasonInvalidInstanceType,
+			message: fmt.Sprintf("annotation %s: %q is not the name of an instance type, such as m5.large",
+				v1beta1.AnnotationInstanceType, cell.Spec.InstanceType)})
+	case err != nil:
+		return fmt.Errorf("creating the pod's Cell: %w", err)
+	}
+	return nil
+}
+
+// lostForSure fails a pod that ran and whose Cell the cache does not show,
+// once the API server does not show it either: the caches of Pods and of Cells
+// do not keep step.
+func (c *Controller) lostForSure(ctx context.Context, s *scope) error {
+	err := c.Live.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(s.pod.UID)}, &v1beta1.Cell{})
+	if err == nil {
+		return nil // its event is on its way
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("reading the pod's Cell: %w", err)
+	}
+	return c.lost(ctx, s, whyLost(nil, cellNone))
+}
+
+// outdated says whether the pod's annotation was changed before the Cell, whose
+// spec cannot be, had an instance. Another Cell takes its place.
+func outdated(cell *v1beta1.Cell, pod *corev1.Pod) bool {
+	return cell.Status.InstanceID == "" && cell.Spec.InstanceType != pod.Annotations[v1beta1.AnnotationInstanceType]
+}
+
+// endCell deletes the pod's Cell, and with it the instance.
+func (c *Controller) endCell(ctx context.Context, s *scope) error {
+	c.observers.forget(s.pod.UID)
+	if s.cell == nil || !s.cell.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return c.deleteCell(ctx, s.cell)
+}
+
+func (c *Controller) deleteCell(ctx context.Context, cell *v1beta1.Cell) error {
+	err := c.Client.Delete(ctx, cell, client.Preconditions{UID: &cell.UID})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting Cell %s: %w", cell.Name, err)
+	}
+	return nil
+}
+
+// endCellsOf deletes the Cells of pods of this name that are gone: all but
+// that of the pod with the UID.
+func (c *Controller) endCellsOf(ctx context.Context, pod types.NamespacedName, uid types.UID) error {
+	var cells v1beta1.CellList
+	if err := c.Client.List(ctx, &cells, client.MatchingFields{podIndex: pod.String()}); err != nil {
+		return fmt.Errorf("listing the pod's Cells: %w", err)
+	}
+	for i := range cells.Items {
+		cell := &cells.Items[i]
+		if cell.Spec.PodRef.UID == string(uid) || !cell.DeletionTimestamp.IsZero() {
+			continue
+		}
+		live := &corev1.Pod{}
+		err := c.Live.Get(ctx, pod, live)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading pod: %w", err)
+		}
+		if err == nil && string(live.UID) == cell.Spec.PodRef.UID {
+			continue
+		}
+		c.observers.forget(types.UID(cell.Spec.PodRef.UID))
+		c.written.Forget(types.UID(cell.Spec.PodRef.UID))
+		if err := c.deleteCell(ctx, cell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type cellStateKind int
+
+const (
+	cellNone cellStateKind = iota
+	cellNotReady
+	cellReady
+	cellLost
+	cellEnding
+)
+
+func cellState(cell *v1beta1.Cell) cellStateKind {
+	if cell == nil {
+		return cellNone
+	}
+	ready := meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionReady)
+	switch {
+	case !cell.DeletionTimestamp.IsZero():
+		return cellEnding
+	case ready == nil:
+		return cellNotReady
+	case ready.Reason == v1beta1.ReasonInstanceGone:
+		return cellLost
+	case ready.Status == metav1.ConditionTrue:
+		return cellReady
+	}
+	return cellNotReady
+}
+
+func whyLost(cell *v1beta1.Cell, state cellStateKind) string {
+	switch state {
+	case cellNone:
+		return "its cell is gone"
+	case cellEnding:
+		return "its cell was deleted"
+	}
+	return meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionReady).Message
+}

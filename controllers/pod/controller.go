@@ -1,0 +1,177 @@
+// Package pod takes the pods that are bound to virtual nodes their way: a Cell
+// for each, dispatched to the cell's agent, observed, and ended with it.
+package pod
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/ownwrites"
+)
+
+// Agents gives the client of a Cell's agent.
+type Agents interface {
+	ForCell(*v1beta1.Cell) (*itzo.Client, error)
+}
+
+// NodeClients gives clients that act as a node, so that the API server allows
+// them what a kubelet on that node may do, and no more.
+type NodeClients interface {
+	ForNode(name string) (kubernetes.Interface, error)
+}
+
+// Options are what a Controller is made of.
+type Options struct {
+	Client client.Client
+	// Live reads around the cache.
+	Live   client.Reader
+	Nodes  NodeClients
+	Agents Agents
+	Events events.EventRecorder
+	Logs   LogKeeper
+	Clock  clock.WithTicker
+}
+
+// Controller reconciles pods.
+type Controller struct {
+	Options
+	observers *observers
+	written   *ownwrites.Versions
+}
+
+// New makes a Controller; SetupWithManager registers it.
+func New(options Options) *Controller {
+	return &Controller{Options: options, observers: newObservers(options.Clock), written: ownwrites.New()}
+}
+
+// scope is what one reconcile has read.
+type scope struct {
+	pod   *corev1.Pod
+	class string
+	node  kubernetes.Interface
+	cell  *v1beta1.Cell // nil when the pod has none
+}
+
+// Reconcile brings one pod a step further.
+func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	pod := &corev1.Pod{}
+	if err := c.Client.Get(ctx, req.NamespacedName, pod); err != nil {
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, c.endCellsOf(ctx, req.NamespacedName, "")
+		}
+		return ctrl.Result{}, fmt.Errorf("reading pod: %w", err)
+	}
+	// Also when the pod that has the name now is none of ours.
+	if err := c.endCellsOf(ctx, req.NamespacedName, pod.UID); err != nil {
+		return ctrl.Result{}, err
+	}
+	class, ours, err := c.classOf(ctx, pod)
+	if err != nil || !ours || c.written.Stale(pod) {
+		return ctrl.Result{}, err
+	}
+	s := &scope{pod: pod, class: class}
+	if s.node, err = c.Nodes.ForNode(pod.Spec.NodeName); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.cell, err = c.cellOf(ctx, pod); err != nil {
+		return ctrl.Result{}, err
+	}
+	switch {
+	case !pod.DeletionTimestamp.IsZero():
+		return c.stop(ctx, s)
+	case terminal(pod):
+		c.keepLogs(ctx, s)
+		return ctrl.Result{}, c.endCell(ctx, s)
+	}
+	return c.run(ctx, s)
+}
+
+// classOf is the class whose virtual node the pod is bound to.
+func (c *Controller) classOf(ctx context.Context, pod *corev1.Pod) (class string, ours bool, err error) {
+	class, ours = strings.CutPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
+	if !ours {
+		return "", false, nil
+	}
+	node := &corev1.Node{}
+	err = c.Client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, node)
+	if apierrors.IsNotFound(err) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("reading node %s: %w", pod.Spec.NodeName, err)
+	}
+	return class, node.Labels[v1beta1.LabelCellClass] == class, nil
+}
+
+func terminal(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// run brings a pod that is to run to run, and keeps its status true.
+func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if refusal := refuse(s.pod, expectedAgent()); refusal != nil {
+		if !dispatched(s.pod) {
+			return ctrl.Result{}, c.refused(ctx, s, refusal)
+		}
+		// It was changed, and goes on as it was.
+		c.Events.Eventf(s.pod, nil, corev1.EventTypeWarning, refusal.reason, "Run", "%s", refusal.message)
+	}
+	switch state := cellState(s.cell); {
+	case state == cellReady:
+		return c.onCell(ctx, s)
+	case state != cellNotReady:
+		return ctrl.Result{}, c.withoutCell(ctx, s, state)
+	case outdated(s.cell, s.pod):
+		return ctrl.Result{}, c.deleteCell(ctx, s.cell)
+	}
+	return ctrl.Result{}, c.pending(ctx, s)
+}
+
+// withoutCell fails a pod that ran on a cell which is no more. One that did
+// not run yet gets another, once the old one is out of the way.
+func (c *Controller) withoutCell(ctx context.Context, s *scope, state cellStateKind) error {
+	switch {
+	case state == cellNone && dispatched(s.pod):
+		return c.lostForSure(ctx, s)
+	case dispatched(s.pod):
+		return c.lost(ctx, s, whyLost(s.cell, state))
+	case state == cellNone:
+		return c.createCell(ctx, s)
+	}
+	return c.endCell(ctx, s)
+}
+
+// onCell gives the pod to the agent of its cell, or copies its status from there.
+func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) {
+	agent, err := c.Agents.ForCell(s.cell)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	seen := c.observers.watch(s.pod, s.cell, agent)
+	switch {
+	case seen.reply == nil:
+		return ctrl.Result{}, nil
+	case seen.reply.PodUID == "" && seen.dispatched:
+		return ctrl.Result{}, nil // the agent's answer is on its way
+	case seen.reply.PodUID == "":
+		return c.dispatch(ctx, s, agent)
+	case seen.reply.PodUID != s.pod.UID:
+		return ctrl.Result{}, fmt.Errorf("cell %s runs another pod (UID %s)", s.cell.Name, seen.reply.PodUID)
+	}
+	return ctrl.Result{}, c.copyStatus(ctx, s, seen.reply.Status)
+}
+
+// lookAgain is when to look again where no event is sure to come.
+const lookAgain = 5 * time.Second

@@ -1,0 +1,169 @@
+package pod_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// refusedWith waits until the pod is Pending with the reason, on the status
+// and on its readiness.
+func (s *scene) refusedWith(p *corev1.Pod, reason, message string) *corev1.Pod {
+	s.t.Helper()
+	found := s.podIs(p, "refused", func(p *corev1.Pod) bool {
+		ready := condition(p, corev1.PodReady)
+		return p.Status.Phase == corev1.PodPending && p.Status.Reason == reason && ready != nil && ready.Reason == reason && ready.Status == corev1.ConditionFalse
+	})
+	if found.Status.Message != message {
+		s.t.Errorf("message is %q, want %q", found.Status.Message, message)
+	}
+	s.event(p, reason, message)
+	return found
+}
+
+func TestUnsupportedField(t *testing.T) {
+	tests := map[string]struct {
+		change  func(*corev1.Pod)
+		message string
+	}{
+		"host network": {func(p *corev1.Pod) { p.Spec.HostNetwork = true }, "spec.hostNetwork: "},
+		"init container": {func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "busybox"}}
+		}, "spec.initContainers: "},
+		"volume": {func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/etc"}}}}
+		}, "spec.volumes[0].hostPath: "},
+		"content of a volume": {func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
+				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"},
+			}}}}}}
+		}, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef: "},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.operator()
+			p := s.add("web", test.change)
+			p = s.podIs(p, "refused", func(p *corev1.Pod) bool { return p.Status.Reason == v1beta1.ReasonUnsupportedField })
+			if !strings.HasPrefix(p.Status.Message, test.message) {
+				t.Errorf("message is %q, want one that begins with %q", p.Status.Message, test.message)
+			}
+			s.refusedWith(p, v1beta1.ReasonUnsupportedField, p.Status.Message)
+			s.settled()
+			if cells := s.cells(); len(cells) > 0 {
+				t.Errorf("a Cell was made: %v", cells)
+			}
+			s.delete(p)
+			s.podGone(p)
+		})
+	}
+}
+
+func TestOtherOperatingSystem(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web", func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} })
+	p = s.podIs(p, "failed", phase(corev1.PodFailed))
+	const message = `spec.os.name: "windows": cells run linux`
+	if p.Status.Reason != "PodOSNotSupported" || p.Status.Message != message {
+		t.Errorf("%s: %s", p.Status.Reason, p.Status.Message)
+	}
+	s.event(p, "PodOSNotSupported", message)
+	s.settled()
+	if cells := s.cells(); len(cells) > 0 {
+		t.Errorf("a Cell was made: %v", cells)
+	}
+}
+
+func TestInstanceTypeAnnotation(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web", func(p *corev1.Pod) { p.Annotations[v1beta1.AnnotationInstanceType] = "Large!" })
+	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
+		`annotation pod.elotl.co/instance-type: "Large!" is not the name of an instance type, such as m5.large`)
+	if cells := s.cells(); len(cells) > 0 {
+		t.Errorf("a Cell was made: %v", cells)
+	}
+	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"m5.large"}}}`)
+	if cell := s.cellOf(p); cell.Spec.InstanceType != "m5.large" {
+		t.Errorf("instance type is %q", cell.Spec.InstanceType)
+	}
+	s.unblamed(p)
+	s.boot(p)
+	s.running(p)
+}
+
+// unblamed waits until nothing on the pod tells of a problem any more.
+func (s *scene) unblamed(p *corev1.Pod) {
+	s.t.Helper()
+	s.podIs(p, "waiting for its cell", func(p *corev1.Pod) bool {
+		for _, c := range p.Status.Conditions {
+			if c.Reason != "" && c.Reason != v1beta1.ReasonCellPending || c.Message != "" {
+				return false
+			}
+		}
+		return p.Status.Phase == corev1.PodPending && p.Status.Reason == "" && p.Status.Message == ""
+	})
+}
+
+// An instance type that is well written but that there is not: the Cell says
+// so, and cannot be changed. A mended pod gets another one.
+func TestUnknownInstanceType(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web", func(p *corev1.Pod) { p.Annotations[v1beta1.AnnotationInstanceType] = "m99.large" })
+	cell := s.cellOf(p)
+	const message = `spec.instanceType: "m99.large" is not offered`
+	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInvalidInstanceType, message)
+	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType, message)
+	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"m5.large"}}}`)
+	s.cellEnds(cell)
+	s.eventually("the pod has a Cell of the new type", func() error {
+		if got := s.cellOf(p).Spec.InstanceType; got != "m5.large" {
+			return fmt.Errorf("it has %s", got)
+		}
+		return nil
+	})
+	s.boot(p)
+	s.running(p)
+}
+
+// What keeps the cell from being made is seen on the pod, as long as it does.
+func TestProblemOfTheClass(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web")
+	cell := s.cellOf(p)
+	for _, problem := range []struct{ reason, message string }{
+		{v1beta1.ReasonClassNotReady, "spec.aws.subnets: subnet-1 does not exist"},
+		{v1beta1.ReasonNoCapacity, "t3.nano: InsufficientInstanceCapacity in eu-1a"},
+	} {
+		s.setReady(cell, metav1.ConditionFalse, problem.reason, problem.message)
+		s.refusedWith(p, problem.reason, problem.message)
+	}
+	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonLaunching, "launching t3.nano")
+	s.unblamed(p)
+	s.boot(p)
+	s.running(p)
+}
+
+// A running pod that is changed into something that its agent cannot do goes
+// on as it is.
+func TestUnsupportedChangeOfARunningPod(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p, _, _ := s.start("web")
+	phases := s.phases(p)
+	s.update(p, `{"spec":{"ephemeralContainers":[{"name":"debug","image":"busybox"}]}}`, "ephemeralcontainers")
+	s.event(p, v1beta1.ReasonUnsupportedField, "spec.ephemeralContainers: Forbidden: ")
+	s.update(p, `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, "status")
+	s.running(p)
+	if seen := phases(); len(seen) != 1 || seen[0] != corev1.PodRunning {
+		t.Errorf("phases were %v", seen)
+	}
+}

@@ -1,0 +1,145 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// workers is how many pods are worked on at once; each waits for the API
+// server or an agent most of the time.
+const workers = 50
+
+// The operator's own identity:
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// As a node (constrained impersonation, Kubernetes 1.36):
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=nodes,verbs="impersonate:arbitrary-node"
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs="impersonate-on:arbitrary-node:get"
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs="impersonate-on:arbitrary-node:create"
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs="impersonate-on:arbitrary-node:patch"
+// +kubebuilder:rbac:groups="",resources=pods,verbs="impersonate-on:arbitrary-node:delete"
+
+// SetupWithManager registers the controller.
+func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	if err := mgr.Add(c.observers); err != nil {
+		return fmt.Errorf("adding the observers: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.Cell{}, podIndex, podIndexKey); err != nil {
+		return fmt.Errorf("indexing Cells by pod: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, nodeIndex, nodeIndexKey); err != nil {
+		return fmt.Errorf("indexing pods by node: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("pod").
+		Watches(&corev1.Pod{}, c.podEvents(), builder.WithPredicates(predicate.NewPredicateFuncs(maybeOurs))).
+		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(podOfCell)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.podsOfNode), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(source.Channel(c.observers.events, &handler.TypedEnqueueRequestForObject[*corev1.Pod]{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backOffAfterErrors()}).
+		Complete(c)
+}
+
+// podEvents enqueues pods, and drops what is kept in memory of those that are gone.
+func (c *Controller) podEvents() handler.EventHandler {
+	enqueue := &handler.EnqueueRequestForObject{}
+	return handler.Funcs{
+		CreateFunc: enqueue.Create,
+		UpdateFunc: enqueue.Update,
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			if pod, ok := e.Object.(*corev1.Pod); ok {
+				c.observers.forget(pod.UID)
+				c.written.Forget(pod.UID)
+				c.forgetLogs(pod)
+			}
+			enqueue.Delete(ctx, e, q)
+		},
+	}
+}
+
+func podOfCell(_ context.Context, o client.Object) []reconcile.Request {
+	cell, ok := o.(*v1beta1.Cell)
+	if !ok || cell.Spec.PodRef == nil {
+		return nil
+	}
+	ref := cell.Spec.PodRef
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}}}
+}
+
+// nodeIndex finds the pods of a node that may be one of ours.
+const nodeIndex = "spec.nodeName"
+
+func nodeIndexKey(o client.Object) []string {
+	if !maybeOurs(o) {
+		return nil
+	}
+	return []string{o.(*corev1.Pod).Spec.NodeName}
+}
+
+// podsOfNode are the pods that were bound to a node before it was seen here.
+func (c *Controller) podsOfNode(ctx context.Context, node client.Object) []reconcile.Request {
+	var pods corev1.PodList
+	if err := c.Client.List(ctx, &pods, client.MatchingFields{nodeIndex: node.GetName()}); err != nil {
+		log.FromContext(ctx).Error(err, "cannot list the pods of a node", "node", node.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(pods.Items))
+	for i := range pods.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&pods.Items[i])})
+	}
+	return requests
+}
+
+func maybeOurs(o client.Object) bool {
+	pod, ok := o.(*corev1.Pod)
+	return ok && strings.HasPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
+}
+
+// Slim keeps of the pods of other nodes what it takes to know that they are
+// not ours, so that a large cluster's pods do not fill the cache. It is the
+// cache's transform for pods.
+func Slim(o any) (any, error) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	pod.ManagedFields = nil
+	if maybeOurs(pod) {
+		return pod, nil
+	}
+	return &corev1.Pod{
+		TypeMeta: pod.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+		},
+		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
+	}, nil
+}
+
+// backOffAfterErrors tries again after 5 ms, doubling to half a minute, so that
+// an outage of the cloud or the API server does not outlast itself.
+func backOffAfterErrors() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, 30*time.Second)
+}

@@ -1,0 +1,155 @@
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// dispatched says whether the pod has been given to an agent: only agents give
+// a start time.
+func dispatched(pod *corev1.Pod) bool { return pod.Status.StartTime != nil }
+
+// copyStatus writes the agent's status of the pod to the pod.
+func (c *Controller) copyStatus(ctx context.Context, s *scope, agents corev1.PodStatus) error {
+	if terminal(s.pod) {
+		return nil
+	}
+	return c.writeStatus(ctx, s, merge(s.pod, agents), "")
+}
+
+// merge puts the agent's status over the pod's, and keeps what others write:
+// conditions that the agent does not know, the QoS class, resize.
+func merge(pod *corev1.Pod, agents corev1.PodStatus) *corev1.PodStatus {
+	status := agents.DeepCopy()
+	is := pod.Status
+	status.QOSClass = is.QOSClass
+	status.NominatedNodeName = is.NominatedNodeName
+	status.Resize = is.Resize
+	status.ResourceClaimStatuses = is.ResourceClaimStatuses
+	status.ExtendedResourceClaimStatus = is.ExtendedResourceClaimStatus
+	for i := range status.Conditions {
+		condition := &status.Conditions[i]
+		condition.ObservedGeneration = pod.Generation
+		if known := findCondition(is.Conditions, condition.Type); known != nil && known.Status == condition.Status {
+			condition.LastTransitionTime = known.LastTransitionTime
+		}
+	}
+	for _, condition := range is.Conditions {
+		if findCondition(agents.Conditions, condition.Type) == nil {
+			status.Conditions = append(status.Conditions, condition)
+		}
+	}
+	status.ObservedGeneration = pod.Generation
+	return status
+}
+
+func findCondition(conditions []corev1.PodCondition, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+// notReadyConditions sets the conditions that readiness is read from.
+func notReadyConditions(status *corev1.PodStatus, pod *corev1.Pod, reason, message string, now time.Time) {
+	for _, kind := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
+		condition := corev1.PodCondition{
+			Type: kind, Status: corev1.ConditionFalse, Reason: reason, Message: message,
+			LastTransitionTime: metav1.NewTime(now), ObservedGeneration: pod.Generation,
+		}
+		if known := findCondition(status.Conditions, kind); known != nil {
+			if known.Status == condition.Status {
+				condition.LastTransitionTime = known.LastTransitionTime
+			}
+			*known = condition
+			continue
+		}
+		status.Conditions = append(status.Conditions, condition)
+	}
+}
+
+// lost fails a pod whose cell is gone. What ran is reported as the kubelet
+// reports containers that it cannot ask any more.
+func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
+	status := s.pod.Status.DeepCopy()
+	status.Phase, status.Reason, status.Message = corev1.PodFailed, v1beta1.ReasonCellLost, message
+	now := metav1.NewTime(c.Clock.Now())
+	for i := range status.ContainerStatuses {
+		container := &status.ContainerStatuses[i]
+		container.Ready = false
+		if container.State.Terminated != nil {
+			continue
+		}
+		ended := &corev1.ContainerStateTerminated{
+			ExitCode: exitCodeUnknown, Reason: "ContainerStatusUnknown", Message: message, FinishedAt: now,
+			ContainerID: container.ContainerID,
+		}
+		if container.State.Running != nil {
+			ended.StartedAt = container.State.Running.StartedAt
+		}
+		container.State = corev1.ContainerState{Terminated: ended}
+	}
+	notReadyConditions(status, s.pod, v1beta1.ReasonCellLost, message, c.Clock.Now())
+	if err := c.writeStatus(ctx, s, status, corev1.EventTypeWarning); err != nil {
+		return err
+	}
+	return c.endCell(ctx, s)
+}
+
+// exitCodeUnknown is what the kubelet gives to containers whose end it did not see.
+const exitCodeUnknown = 137
+
+// writeStatus patches the pod's status as its node, when it differs. An event
+// of the given type is made of a reason that is new; none for an empty type.
+func (c *Controller) writeStatus(ctx context.Context, s *scope, status *corev1.PodStatus, eventType string) error {
+	if equality.Semantic.DeepEqual(&s.pod.Status, status) {
+		return nil
+	}
+	patch, err := statusPatch(s.pod, status)
+	if err != nil {
+		return err
+	}
+	patched, err := s.node.CoreV1().Pods(s.pod.Namespace).Patch(ctx, s.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the pod's status: %w", err)
+	}
+	c.written.Note(patched)
+	if eventType != "" && status.Reason != "" && (status.Reason != s.pod.Status.Reason || status.Message != s.pod.Status.Message) {
+		c.Events.Eventf(s.pod, nil, eventType, status.Reason, "Run", "%s", status.Message)
+	}
+	return nil
+}
+
+// statusPatch holds the differences and the UID, so that it can only be
+// applied to this very pod.
+func statusPatch(pod *corev1.Pod, status *corev1.PodStatus) ([]byte, error) {
+	before, err := json.Marshal(corev1.Pod{Status: pod.Status})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the pod's status: %w", err)
+	}
+	after, err := json.Marshal(corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: pod.UID}, Status: *status})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the pod's status: %w", err)
+	}
+	patch, err := strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{})
+	if err != nil {
+		return nil, fmt.Errorf("comparing the pod's status: %w", err)
+	}
+	return patch, nil
+}

@@ -1,0 +1,116 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kip.elotl.co/internal/itzo"
+)
+
+// silentAgent is how long after the end of the grace period an agent may not
+// have reported the end before the cell is ended without it.
+const silentAgent = 15 * time.Second
+
+// stop ends a pod that is being deleted: its containers first, with their
+// grace period, then its cell; then the pod object goes.
+func (c *Controller) stop(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if cellState(s.cell) != cellReady || terminal(s.pod) {
+		return ctrl.Result{}, c.remove(ctx, s)
+	}
+	agent, err := c.Agents.ForCell(s.cell)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	seen := c.observers.watch(s.pod, s.cell, agent)
+	overdue := c.overdueAt(s.pod).Sub(c.Clock.Now())
+	switch {
+	case overdue <= 0:
+		return ctrl.Result{}, c.remove(ctx, s)
+	case seen.reply == nil:
+		return ctrl.Result{RequeueAfter: overdue}, nil
+	case seen.reply.PodUID != s.pod.UID:
+		return ctrl.Result{}, c.remove(ctx, s)
+	}
+	if ended(seen.reply.Status) {
+		if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{}, c.remove(ctx, s)
+	}
+	if err := c.requestStop(ctx, s, agent); err != nil {
+		log.FromContext(ctx).Error(err, "the pod's agent does not take the order to stop", "cell", s.cell.Name)
+		return ctrl.Result{RequeueAfter: min(overdue, lookAgain)}, nil
+	}
+	return ctrl.Result{RequeueAfter: overdue}, c.copyStatus(ctx, s, seen.reply.Status)
+}
+
+// overdueAt is when a cell is ended that has not reported the end of its pod.
+// An operator that comes late gives the agent the same time.
+func (c *Controller) overdueAt(pod *corev1.Pod) time.Time {
+	from := pod.DeletionTimestamp.Time
+	if asked := c.observers.endingSince(pod.UID); asked.After(from) {
+		from = asked
+	}
+	return from.Add(silentAgent)
+}
+
+// requestStop asks once, and again when the grace period was shortened.
+func (c *Controller) requestStop(ctx context.Context, s *scope, agent *itzo.Client) error {
+	if !c.observers.stopping(s.pod.UID, s.pod.DeletionTimestamp.Time) {
+		return nil
+	}
+	err := agent.Stop(ctx, itzo.StopRequest{PodUID: s.pod.UID, GracePeriodSeconds: c.graceLeft(s.pod)})
+	if err != nil {
+		c.observers.notStopping(s.pod.UID)
+		return fmt.Errorf("stopping the pod on cell %s: %w", s.cell.Name, err)
+	}
+	return nil
+}
+
+// graceLeft is how long the containers have from now on, in seconds: at least
+// one, as on a kubelet, so that they always get their SIGTERM, also from an
+// operator that comes late. The deletion's time is in whole seconds, cut off.
+func (c *Controller) graceLeft(pod *corev1.Pod) int64 {
+	left := int64(pod.DeletionTimestamp.Sub(c.Clock.Now()).Seconds() + 1)
+	if most := pod.DeletionGracePeriodSeconds; most != nil {
+		left = min(left, *most)
+	}
+	return max(1, left)
+}
+
+// ended says whether no container of the pod runs any more.
+func ended(status corev1.PodStatus) bool {
+	if status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed {
+		return true
+	}
+	for _, container := range status.ContainerStatuses {
+		if container.State.Terminated == nil {
+			return false
+		}
+	}
+	return len(status.ContainerStatuses) > 0
+}
+
+// remove ends the cell and takes the pod object away, as a kubelet does when
+// nothing of the pod is left on its node.
+func (c *Controller) remove(ctx context.Context, s *scope) error {
+	if err := c.endCell(ctx, s); err != nil {
+		return err
+	}
+	now := int64(0)
+	err := s.node.CoreV1().Pods(s.pod.Namespace).Delete(ctx, s.pod.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &s.pod.UID},
+	})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting the pod: %w", err)
+	}
+	c.written.NoteRemoved(s.pod)
+	return nil
+}

@@ -1,0 +1,241 @@
+// Command kip is the operator: it runs every pod that is bound to one of its
+// virtual nodes on a cloud instance of its own.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/controllers/cell"
+	"kip.elotl.co/controllers/cellclass"
+	"kip.elotl.co/controllers/pod"
+	"kip.elotl.co/internal/castore"
+	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/cloud/aws"
+	"kip.elotl.co/internal/lastlogs"
+	"kip.elotl.co/internal/virtualnode"
+	"kip.elotl.co/internal/virtualnode/kubeletapi"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+type options struct {
+	namespace    string
+	clusterID    string
+	nodeAddress  string
+	kubeletAddr  string
+	kubeletPort  int
+	leaderElect  bool
+	metricsAddr  string
+	healthAddr   string
+	awsLimits    string
+	printVersion bool
+	zap          zap.Options
+}
+
+// The values of --aws-limits.
+const (
+	limitsPublished = "published"
+	limitsNone      = "none"
+)
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.namespace, "namespace", "kip-system", "the operator's own namespace, which holds its Secret and its lease")
+	flags.StringVar(&o.clusterID, "cluster-id", "", "tags all that is made in the cloud; the UID of namespace kube-system when empty")
+	flags.StringVar(&o.nodeAddress, "node-address", os.Getenv("POD_IP"), "the IP address at which the API server reaches this operator; $POD_IP when not given")
+	flags.StringVar(&o.kubeletAddr, "kubelet-bind-address", "", "the IP address on which the kubelet API is served, to authorized clients; all when empty")
+	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.Port, "the port of the kubelet API, as the nodes tell it")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica act")
+	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
+	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	flags.StringVar(&o.awsLimits, "aws-limits", limitsPublished, "how fast AWS is asked: published (EC2's published token buckets) or none (for accounts with raised limits, and emulators)")
+	flags.BoolVar(&o.printVersion, "version", false, "print the version and end")
+	o.zap.BindFlags(flags)
+}
+
+func main() {
+	var o options
+	o.bind(flag.CommandLine)
+	flag.Parse()
+	if o.printVersion {
+		fmt.Println(version)
+		return
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
+	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+		ctrl.Log.Error(err, "the operator ends")
+		os.Exit(1)
+	}
+}
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=kip-system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+
+func run(ctx context.Context, o options) error {
+	if o.nodeAddress == "" {
+		return fmt.Errorf("--node-address is missing: the IP address at which the API server reaches this operator")
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness decides
+	config.UserAgent = "kip/" + version
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return err
+	}
+	live, err := client.New(config, client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	if err := setup(ctx, mgr, live, o); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("registering types: %w", err)
+		}
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Transform: pod.Slim},
+		}},
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "kip-operator",
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		HealthProbeBindAddress:        o.healthAddr,
+		Metrics: metricsserver.Options{
+			BindAddress: o.metricsAddr, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+// setup makes the parts and registers the controllers.
+func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options) error {
+	clusterID, err := clusterIDOf(ctx, live, o)
+	if err != nil {
+		return err
+	}
+	ca, err := castore.Load(ctx, live, o.namespace, time.Now())
+	if err != nil {
+		return err
+	}
+	cloud, err := newCloud(ctx, o)
+	if err != nil {
+		return err
+	}
+	clientset, err := kubernetes.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	agents := cellagent.New(ca, time.Now)
+	events := mgr.GetEventRecorder("kip")
+	wall := clock.RealClock{}
+	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
+	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
+		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
+		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
+	})
+	if err != nil {
+		return err
+	}
+	return setupAll(mgr,
+		cellclass.New(cellclass.Options{
+			Client: mgr.GetClient(), Cloud: cloud, Events: events, Clock: wall, Version: version,
+			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
+		}),
+		cell.New(cell.Options{
+			Client: mgr.GetClient(), Cloud: cloud, Authority: ca, Agents: agents, Events: events, Clock: wall, ClusterID: clusterID,
+		}),
+		pod.New(pod.Options{
+			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: events, Clock: wall, Logs: logs,
+		}),
+		kubelet,
+	)
+}
+
+func setupAll(mgr ctrl.Manager, controllers ...interface{ SetupWithManager(ctrl.Manager) error }) error {
+	for _, c := range controllers {
+		if err := c.SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("setting up %T: %w", c, err)
+		}
+	}
+	return nil
+}
+
+func newKubeletAPI(o options, parts kubeletapi.Options) (*kubeletapi.Server, error) {
+	address, err := netip.ParseAddr(o.nodeAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--node-address: %w", err)
+	}
+	parts.Address = address
+	parts.Listen = net.JoinHostPort(o.kubeletAddr, strconv.Itoa(o.kubeletPort))
+	return kubeletapi.New(parts)
+}
+
+func newCloud(ctx context.Context, o options) (*aws.Client, error) {
+	limits := aws.DefaultLimits()
+	switch o.awsLimits {
+	case limitsPublished:
+	case limitsNone:
+		limits = aws.Unlimited()
+	default:
+		return nil, fmt.Errorf("--aws-limits=%s: must be %s or %s", o.awsLimits, limitsPublished, limitsNone)
+	}
+	return aws.New(ctx, aws.Options{Version: version, Limits: limits})
+}
+
+// clusterIDOf is the cluster's ID: what the flag says, else the UID of
+// namespace kube-system, which lives as long as the cluster.
+func clusterIDOf(ctx context.Context, live client.Client, o options) (string, error) {
+	if o.clusterID != "" {
+		return o.clusterID, nil
+	}
+	namespace := &corev1.Namespace{}
+	if err := live.Get(ctx, client.ObjectKey{Name: "kube-system"}, namespace); err != nil {
+		return "", fmt.Errorf("reading namespace kube-system for the cluster's ID: %w", err)
+	}
+	return string(namespace.UID), nil
+}
