@@ -1,0 +1,106 @@
+package dev
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"kip.elotl.co/hack/devcluster/build"
+	"kip.elotl.co/hack/proc/atomicfile"
+)
+
+// programs are this repository's own beside the operator; executables are called as their directories.
+func programs() []string {
+	return []string{"./cmd/itzo", "./cmd/pause", "./hack/localaws/cmd/localaws", "./hack/localaws/cmd/cellinit", "./hack/registry/cmd/registry"}
+}
+
+// Build makes all executables that the environment runs, as far as they are not up to date. Lines about what takes long go to progress.
+func (e Environment) Build(ctx context.Context, progress io.Writer) error {
+	e, err := e.complete()
+	if err != nil {
+		return err
+	}
+	if err := (build.Builder{Root: e.Root, BinDir: e.BinDir, Progress: progress}).Build(ctx); err != nil {
+		return err
+	}
+	if err := goBuild(ctx, e.Root, e.bin("kip"), "."); err != nil {
+		return err
+	}
+	if err := goBuild(ctx, e.Root, e.BinDir+"/", programs()...); err != nil {
+		return err
+	}
+	return goBuild(ctx, filepath.Join(e.Root, "hack", "tools"), e.bin("kustomize"), "sigs.k8s.io/kustomize/kustomize/v5")
+}
+
+// goBuild makes static executables. An unchanged one keeps its file, and without the commit in it a commit changes none.
+func goBuild(ctx context.Context, dir, output string, packages ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", output}, packages...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", strings.Join(packages, ", "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// agentPrograms are what a cell downloads, under <name>-<version>-<arch>.
+func agentPrograms() []string { return []string{"itzo", "pause"} }
+
+// publishAgent puts the agent where the registry's server finds it, and returns its version: a hash, so that the next cell gets a changed
+// agent, while cells that are booting still find theirs.
+func (e Environment) publishAgent() (version string, err error) {
+	sum := sha256.New()
+	contents := map[string][]byte{}
+	for _, name := range agentPrograms() {
+		if contents[name], err = os.ReadFile(e.bin(name)); err != nil {
+			return "", fmt.Errorf("publishing the agent: %w", err)
+		}
+		sum.Write(contents[name])
+	}
+	const digits = 12
+	version = "dev-" + hex.EncodeToString(sum.Sum(nil))[:digits]
+	var current []string
+	for name, content := range contents {
+		file := fmt.Sprintf("%s-%s-%s", name, version, runtime.GOARCH)
+		if _, err := atomicfile.Write(e.path(agentsDir, file), content, 0o755); err != nil {
+			return "", fmt.Errorf("publishing the agent: %w", err)
+		}
+		current = append(current, file)
+	}
+	return version, e.forgetAgents(current)
+}
+
+const agentsDir = "agents"
+
+// keptAgents is how many files of older versions stay for cells that are booting.
+const keptAgents = 4
+
+func (e Environment) forgetAgents(current []string) error {
+	entries, err := os.ReadDir(e.path(agentsDir))
+	if err != nil {
+		return fmt.Errorf("listing published agents: %w", err)
+	}
+	old := slices.DeleteFunc(entries, func(d os.DirEntry) bool { return slices.Contains(current, d.Name()) })
+	age := func(d os.DirEntry) int64 {
+		info, err := d.Info()
+		if err != nil {
+			return 0
+		}
+		return -info.ModTime().UnixNano()
+	}
+	slices.SortFunc(old, func(a, b os.DirEntry) int { return int(max(-1, min(1, age(a)-age(b)))) })
+	var errs []error
+	for _, d := range old[min(keptAgents, len(old)):] {
+		errs = append(errs, os.Remove(e.path(agentsDir, d.Name())))
+	}
+	return errors.Join(errs...)
+}

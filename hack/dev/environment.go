@@ -1,0 +1,205 @@
+// Package dev brings up the whole local environment and takes it down: a control plane, the EC2 emulator with cells that are sandboxes on a
+// network of their own, a registry, and the operator as the ServiceAccount that it is everywhere.
+//
+// Several environments live side by side, each with its own directory, name and subnet. All that one keeps is in its directory:
+//
+//	kubeconfig   access as cluster administrator
+//	registry     host:port of the registry, for the host and for cells
+//	aws.env      what makes an AWS client talk to the emulator, for "source" and for "env"
+//	log/, pid/   of every part, see package proc
+//
+// The rest is its own affair.
+package dev
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"kip.elotl.co/hack/devcluster"
+	"kip.elotl.co/hack/fabric"
+)
+
+// Names of the parts beside those of package devcluster, as in log/ and pid/.
+const (
+	Operator = "operator"
+	AWS      = "localaws"
+	Registry = "registry"
+)
+
+// What the operator is in the cluster.
+const (
+	Namespace      = "kip-system"
+	ServiceAccount = "kip"
+	// ClassName is the CellClass that Up applies.
+	ClassName = "default"
+)
+
+// Region is the emulated AWS region.
+const Region = "us-east-1"
+
+// Environment says what to bring up. The same Dir means the same environment.
+type Environment struct {
+	// Root is the root directory of this repository.
+	Root string
+	// Dir holds the state. It must be on a disk file system.
+	Dir string
+	// BinDir is where executables are built; environments may share it.
+	BinDir string
+	// Name tells environments apart on the machine: the fabric, and the control groups of cells, are called kip-<Name>. At most 11
+	// characters.
+	Name string
+	// Subnet is the emulated VPC, /16 to /26, used by nobody else on the machine; inside 127.0.0.0/8 when Hollow. This machine has its
+	// first address.
+	Subnet netip.Prefix
+	// Hollow cells simulate their containers. They need no root.
+	Hollow bool
+	// NodeMonitorGrace is how long after its last sign of life a node becomes NotReady; 0: 50 s.
+	NodeMonitorGrace time.Duration
+	// PendingDelay is how long an instance stays pending at least.
+	PendingDelay time.Duration
+	// APIServerArgs are further arguments of kube-apiserver.
+	APIServerArgs []string
+	// DieWithParent has the kernel end all processes, though not the cells, with the caller's: for tests.
+	DieWithParent bool
+}
+
+// Kubeconfig is the path of the administrator's kubeconfig.
+func (e Environment) Kubeconfig() string { return e.path("kubeconfig") }
+
+// OperatorKubeconfig is the path of the kubeconfig that the operator uses.
+func (e Environment) OperatorKubeconfig() string { return e.path("operator.kubeconfig") }
+
+// Endpoints are where parts serve, as host:port.
+type Endpoints struct {
+	// Registry is reached at this address by the host and by cells.
+	Registry string
+	// AWS, Metrics and Health are on 127.0.0.1.
+	AWS, Metrics, Health string
+	// Kubelet is where the operator serves the kubelet API of the virtual nodes.
+	Kubelet string
+}
+
+// Endpoints are those of the environment as it was last brought up.
+func (e Environment) Endpoints() (Endpoints, error) {
+	p, err := e.readPorts()
+	if err != nil {
+		return Endpoints{}, err
+	}
+	at := func(ip string, port uint16) string { return net.JoinHostPort(ip, strconv.Itoa(int(port))) }
+	const loopback = "127.0.0.1"
+	return Endpoints{
+		Registry: at(e.address().String(), p.Registry),
+		AWS:      at(loopback, p.AWS), Metrics: at(loopback, p.Metrics), Health: at(loopback, p.Health),
+		Kubelet: at(e.address().String(), p.Kubelet),
+	}, nil
+}
+
+// AWSVariables are the environment variables, as KEY=value, that make an AWS client talk to the emulator.
+func (e Environment) AWSVariables() ([]string, error) {
+	endpoints, err := e.Endpoints()
+	if err != nil {
+		return nil, err
+	}
+	return []string{
+		"AWS_ENDPOINT_URL=http://" + endpoints.AWS,
+		"AWS_REGION=" + Region,
+		"AWS_ACCESS_KEY_ID=local",
+		"AWS_SECRET_ACCESS_KEY=local",
+		"AWS_EC2_METADATA_DISABLED=true",
+	}, nil
+}
+
+// address is where cells find what runs on this machine: the first of the subnet, or that of the loopback interface for hollow cells, which
+// live on it.
+func (e Environment) address() netip.Addr {
+	if e.Hollow {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return e.Subnet.Addr().Next()
+}
+
+// addresses are 127.0.0.1 and address, without repetition.
+func (e Environment) addresses() []net.IP {
+	ips := []net.IP{net.IPv4(127, 0, 0, 1)}
+	if !e.Hollow {
+		ips = append(ips, e.address().AsSlice())
+	}
+	return ips
+}
+
+func (e Environment) fabric() fabric.Config {
+	return fabric.Config{Name: "kip-" + e.Name, Subnet: e.Subnet}
+}
+
+func (e Environment) path(names ...string) string {
+	return filepath.Join(append([]string{e.Dir}, names...)...)
+}
+
+func (e Environment) bin(name string) string { return filepath.Join(e.BinDir, name) }
+
+// cellsDir is where localaws keeps sandboxes, below its state directory.
+func (e Environment) cellsDir() string { return e.path("localaws", "sandbox", "cells") }
+
+func (e Environment) complete() (Environment, error) {
+	for _, dir := range []*string{&e.Root, &e.Dir, &e.BinDir} {
+		if *dir == "" {
+			return e, errors.New("the root of the repository, a state directory and one for executables are needed")
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return e, fmt.Errorf("making %q absolute: %w", *dir, err)
+		}
+		*dir = abs
+	}
+	if e.Name == "" || !e.Subnet.IsValid() {
+		return e, errors.New("a name and a subnet are needed")
+	}
+	if e.Hollow && !e.Subnet.Addr().IsLoopback() {
+		return e, fmt.Errorf("subnet %s: hollow cells need one inside 127.0.0.0/8", e.Subnet)
+	}
+	return e, nil
+}
+
+func (e Environment) clusterConfig() devcluster.Config {
+	cfg := devcluster.Config{
+		Dir: e.Dir, BinDir: e.BinDir, BindAddresses: e.addresses(), NodeMonitorGrace: e.NodeMonitorGrace, DieWithParent: e.DieWithParent,
+	}
+	if len(e.APIServerArgs) > 0 {
+		cfg.ExtraArgs = map[string][]string{devcluster.APIServer: e.APIServerArgs}
+	}
+	return cfg
+}
+
+// mode is what a running environment cannot change.
+type mode struct {
+	Hollow bool         `json:"hollow"`
+	Subnet netip.Prefix `json:"subnet"`
+	Name   string       `json:"name"`
+}
+
+func (e Environment) mode() mode { return mode{Hollow: e.Hollow, Subnet: e.Subnet, Name: e.Name} }
+
+// savedMode is that of the environment that is up, or was and has not been taken down; ok is false when there is none.
+func (e Environment) savedMode() (m mode, ok bool, err error) {
+	data, err := os.ReadFile(e.path(modeFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return mode{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		return mode{}, false, fmt.Errorf("reading what is up: %w", err)
+	}
+	return m, true, nil
+}
+
+const modeFile = "environment.json"

@@ -1,0 +1,74 @@
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"kip.elotl.co/hack/devcluster/freebind"
+	"kip.elotl.co/hack/proc"
+	"kip.elotl.co/hack/proc/atomicfile"
+)
+
+// ports are TCP ports of the parts beside the control plane, which has its own.
+type ports struct {
+	Registry uint16 `json:"registry"`
+	AWS      uint16 `json:"aws"`
+	Metrics  uint16 `json:"metrics"`
+	Health   uint16 `json:"health"`
+	Kubelet  uint16 `json:"kubelet"`
+}
+
+const portsFile = "ports.json"
+
+func (e Environment) readPorts() (ports, error) {
+	data, err := os.ReadFile(e.path(portsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ports{}, nil
+	}
+	var p ports
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return ports{}, fmt.Errorf("reading the ports: %w", err)
+	}
+	return p, nil
+}
+
+// choosePorts fixes the ports: as last time, unless the part does not run and somebody else took its port.
+func (e Environment) choosePorts(ctx context.Context) error {
+	p, err := e.readPorts()
+	if err != nil {
+		return err
+	}
+	for _, one := range []struct {
+		part string
+		port *uint16
+	}{{Registry, &p.Registry}, {AWS, &p.AWS}, {Operator, &p.Metrics}, {Operator, &p.Health}, {Operator, &p.Kubelet}} {
+		if *one.port, err = e.choosePort(ctx, one.part, *one.port); err != nil {
+			return fmt.Errorf("choosing a port for %s: %w", one.part, err)
+		}
+	}
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = atomicfile.Write(e.path(portsFile), append(data, '\n'), 0o644)
+	return err
+}
+
+func (e Environment) choosePort(ctx context.Context, part string, last uint16) (uint16, error) {
+	_, alive, err := proc.Alive(e.Dir, part)
+	if err != nil {
+		return 0, err
+	}
+	if last != 0 && (alive || freebind.Free(ctx, int(last), e.addresses()...)) {
+		return last, nil
+	}
+	port, err := freebind.Port(ctx, e.addresses()...)
+	return uint16(port), err
+}

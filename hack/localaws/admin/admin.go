@@ -1,0 +1,231 @@
+// Package admin is the emulator's own API beside the cloud's: what was called,
+// what lives, and what is to go wrong. It speaks JSON below /_localaws/.
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"kip.elotl.co/hack/localaws/awserr"
+	"kip.elotl.co/hack/localaws/faults"
+	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/world"
+)
+
+// Prefix is where the API is.
+const Prefix = "/_localaws/"
+
+const maxBody = 1 << 20
+
+// API answers the admin calls.
+type API struct {
+	World   *world.World
+	Faults  *faults.Set
+	Journal *journal.Journal
+	// Backend is the name of the boot back end.
+	Backend string
+}
+
+// Handler routes
+//
+//	GET  healthz                          "ok"
+//	GET  spec                             what the emulated region has
+//	GET  counts                           instances by state, and live ones
+//	GET  instances                        every instance, whether EC2 shows it yet or not
+//	POST instances/{id}/kill              a KillRequest: end one behind EC2's back
+//	GET  journal?since=SEQ&action=ACTION  calls after SEQ, oldest first
+//	GET  faults, PUT faults               a faults.Plan
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Prefix+"healthz", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "ok\n") })
+	for pattern, h := range map[string]func(*http.Request) (any, error){
+		"GET " + Prefix + "spec":                 a.spec,
+		"GET " + Prefix + "counts":               a.counts,
+		"GET " + Prefix + "instances":            a.instances,
+		"POST " + Prefix + "instances/{id}/kill": a.kill,
+		"GET " + Prefix + "journal":              a.journal,
+		"GET " + Prefix + "faults":               a.getFaults,
+		"PUT " + Prefix + "faults":               a.putFaults,
+	} {
+		mux.HandleFunc(pattern, answer(h))
+	}
+	return mux
+}
+
+// badRequest marks an error as the caller's.
+type badRequest struct{ error }
+
+func answer(h func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(rw, r.Body, maxBody)
+		out, err := h(r)
+		var bad badRequest
+		var api *awserr.Error
+		switch {
+		case errors.As(err, &bad), errors.As(err, &api):
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+		case err != nil:
+			http.Error(rw, err.Error(), http.StatusInternalServerError)
+		default:
+			rw.Header().Set("Content-Type", "application/json")
+			// The status is sent: nobody is left to tell about an error.
+			_ = json.NewEncoder(rw).Encode(out)
+		}
+	}
+}
+
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return badRequest{fmt.Errorf("decode request: %w", err)}
+	}
+	return nil
+}
+
+// Spec is what there is in the region.
+type Spec struct {
+	Region  string   `json:"region"`
+	Account string   `json:"account"`
+	Backend string   `json:"backend"`
+	VPC     string   `json:"vpc"`
+	Network string   `json:"network"`
+	Subnets []Subnet `json:"subnets"`
+	// DefaultGroup is the VPC's default security group.
+	DefaultGroup string   `json:"defaultGroup"`
+	Groups       []string `json:"groups"`
+	Images       []Image  `json:"images"`
+	// Delays are those of the world, in Go's notation.
+	PendingDelay     string `json:"pendingDelay"`
+	ShutdownDelay    string `json:"shutdownDelay"`
+	ConsistencyDelay string `json:"consistencyDelay"`
+}
+
+// Subnet is a subnet of the spec.
+type Subnet struct {
+	ID   string `json:"id"`
+	Zone string `json:"zone"`
+	CIDR string `json:"cidr"`
+	Free int    `json:"free"`
+}
+
+// Image is an image of the spec.
+type Image struct {
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Owner        string `json:"owner"`
+	Architecture string `json:"architecture"`
+	State        string `json:"state"`
+}
+
+func (a *API) spec(*http.Request) (any, error) {
+	c := a.World.Catalog
+	out := Spec{
+		Region: c.Region, Account: c.Account, Backend: a.Backend, VPC: c.VPC.ID, Network: c.VPC.CIDR.String(), DefaultGroup: c.Groups[0].ID,
+		PendingDelay: a.World.PendingDelay.String(), ShutdownDelay: a.World.ShutdownDelay.String(), ConsistencyDelay: a.World.ConsistencyDelay.String(),
+	}
+	for _, s := range c.Subnets {
+		out.Subnets = append(out.Subnets, Subnet{s.ID, s.Zone.Name, s.CIDR.String(), a.World.Free(s)})
+	}
+	for _, g := range c.Groups {
+		out.Groups = append(out.Groups, g.ID)
+	}
+	for _, i := range c.Images {
+		out.Images = append(out.Images, Image{i.ID, i.Name, i.Owner, i.Architecture, i.State})
+	}
+	return out, nil
+}
+
+// Counts is how many instances there are: by state, and with a machine (that
+// is, neither terminated nor stopped).
+type Counts struct {
+	Live    int            `json:"live"`
+	ByState map[string]int `json:"byState"`
+}
+
+func (a *API) counts(*http.Request) (any, error) {
+	out := Counts{ByState: a.World.Counts()}
+	for state, n := range out.ByState {
+		if state != world.Terminated.Name && state != world.Stopped.Name {
+			out.Live += n
+		}
+	}
+	return out, nil
+}
+
+// Instance is an instance in short.
+type Instance struct {
+	ID           string            `json:"id"`
+	State        string            `json:"state"`
+	Reason       string            `json:"reason,omitempty"`
+	InstanceType string            `json:"instanceType"`
+	Zone         string            `json:"zone"`
+	PrivateIP    string            `json:"privateIP,omitempty"`
+	ClientToken  string            `json:"clientToken,omitempty"`
+	LaunchTime   time.Time         `json:"launchTime"`
+	Tags         map[string]string `json:"tags,omitempty"`
+}
+
+func (a *API) instances(*http.Request) (any, error) {
+	out := []Instance{}
+	for _, i := range a.World.All() {
+		x := Instance{
+			ID: i.ID, State: i.State.Name, Reason: i.StateReason.Code, InstanceType: i.InstanceType, Zone: i.Zone,
+			ClientToken: i.ClientToken, LaunchTime: i.LaunchTime, Tags: i.Tags,
+		}
+		if ip := i.PrivateIP(); ip.IsValid() {
+			x.PrivateIP = ip.String()
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// KillRequest says how an instance dies.
+type KillRequest struct {
+	// Unnoticed kills the machine while EC2 goes on calling it running.
+	Unnoticed bool `json:"unnoticed,omitempty"`
+	// Spot makes it a Spot interruption; otherwise it is a failure of the host.
+	Spot bool `json:"spot,omitempty"`
+}
+
+func (a *API) kill(r *http.Request) (any, error) {
+	var req KillRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	reason := world.InternalError
+	if req.Spot {
+		reason = world.SpotTermination
+	}
+	return struct{}{}, a.World.Kill(r.Context(), r.PathValue("id"), reason, req.Unnoticed)
+}
+
+func (a *API) journal(r *http.Request) (any, error) {
+	since := int64(0)
+	if s := r.FormValue("since"); s != "" {
+		var err error
+		if since, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return nil, badRequest{fmt.Errorf("since: %w", err)}
+		}
+	}
+	return a.Journal.Since(since, r.FormValue("action")), nil
+}
+
+func (a *API) getFaults(*http.Request) (any, error) { return a.Faults.Plan(), nil }
+
+func (a *API) putFaults(r *http.Request) (any, error) {
+	var plan faults.Plan
+	if err := decode(r, &plan); err != nil {
+		return nil, err
+	}
+	if err := a.Faults.Replace(plan); err != nil {
+		return nil, badRequest{err}
+	}
+	return a.Faults.Plan(), nil
+}

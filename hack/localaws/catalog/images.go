@@ -1,0 +1,76 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Image is an AMI. All are EBS-backed HVM images.
+type Image struct {
+	ID           string
+	Name         string
+	Description  string
+	Owner        string // account id
+	OwnerAlias   string // amazon, or "" for the account's own and the community's
+	Public       bool
+	Architecture string
+	State        string // available or pending
+	CreationDate time.Time
+	RootDevice   string
+	// SnapshotGiB is the size of the root snapshot, the least a root volume may
+	// have.
+	SnapshotGiB int
+	SnapshotID  string
+	Tags        map[string]string
+}
+
+// images has, of each kind, more than one date, so that "the newest" can be
+// told from "the first". The newest of the account's own is still pending:
+// whoever picks it did not ask for state=available.
+func images() []Image {
+	var out []Image
+	own := func(id, arch string, created time.Time, state string) {
+		name := "kip-cell-debian-13-" + debianArch(arch) + "-" + created.Format("20060102")
+		out = append(out, Image{
+			ID: "ami-" + id, Name: name, Description: "Debian with the cell's boot chain", Owner: Account, Architecture: arch, State: state,
+			CreationDate: created, RootDevice: "/dev/xvda", SnapshotGiB: 4, SnapshotID: "snap-" + id,
+			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell"},
+		})
+	}
+	own("0c0ffee0000000001", X86, noon(2026, 3, 2), "available")
+	own("0c0ffee0000000002", X86, noon(2026, 9, 14), "available")
+	own("0c0ffee0000000003", X86, noon(2026, 6, 21), "available")
+	own("0c0ffee0000000004", X86, noon(2026, 11, 1), "pending")
+	own("0c0ffee0000000005", ARM, noon(2026, 9, 14), "available")
+	own("0c0ffee0000000006", ARM, noon(2026, 3, 2), "available")
+	public := func(id, prefix, owner, alias, arch string, created time.Time, gib int) {
+		name := prefix + "-" + created.Format("20060102") + "-" + arch
+		if owner == DebianAccount {
+			name = prefix + "-" + debianArch(arch) + "-" + created.Format("20060102")
+		}
+		out = append(out, Image{
+			ID: "ami-" + id, Name: name, Description: name, Owner: owner, OwnerAlias: alias, Public: true, Architecture: arch, State: "available",
+			CreationDate: created, RootDevice: "/dev/xvda", SnapshotGiB: gib, SnapshotID: "snap-" + id,
+		})
+	}
+	public("0a11ce00000000001", "kip-cell-al2023", AmazonAccount, "amazon", X86, noon(2026, 5, 4), 8)
+	public("0a11ce00000000002", "kip-cell-al2023", AmazonAccount, "amazon", X86, noon(2026, 10, 12), 8)
+	public("0a11ce00000000003", "kip-cell-al2023", AmazonAccount, "amazon", ARM, noon(2026, 10, 12), 8)
+	public("0deb1a00000000001", "debian-13", DebianAccount, "", X86, noon(2026, 4, 6), 8)
+	public("0deb1a00000000002", "debian-13", DebianAccount, "", X86, noon(2026, 8, 18), 8)
+	public("0deb1a00000000003", "debian-13", DebianAccount, "", ARM, noon(2026, 8, 18), 8)
+	slices.SortFunc(out, func(a, b Image) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+func debianArch(arch string) string {
+	if arch == X86 {
+		return "amd64"
+	}
+	return arch
+}
+
+func noon(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 12, 0, 0, 0, time.UTC)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"kip.elotl.co/hack/fabric"
+	"kip.elotl.co/hack/localaws/boot/sandbox"
+	"kip.elotl.co/hack/localaws/imds"
+)
+
+// sandboxFlags are the flags of the sandbox back end.
+type sandboxFlags struct {
+	fabric, init, image string
+	registries, hide    []string
+}
+
+// sandboxBackend boots instances as sandboxes on a fabric that covers the
+// VPC, with their metadata service. The fabric and its cells stay when the
+// emulator ends.
+func sandboxBackend() backend {
+	o := &sandboxFlags{fabric: "kip-dev", init: "bin/cellinit"}
+	return backend{
+		flags: o.bind,
+		open:  o.open,
+	}
+}
+
+func (o *sandboxFlags) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.fabric, "fabric", o.fabric, "sandbox: name of the fabric, made when missing")
+	f.StringVar(&o.init, "cellinit", o.init, "sandbox: first process of cells, a static binary")
+	f.StringVar(&o.image, "sandbox-image", o.image, "sandbox: containerd's image of pod sandboxes; its own default when empty")
+	f.StringSliceVar(&o.registries, "registry", o.registries, "sandbox: host:port of registries that speak plain HTTP")
+	f.StringSliceVar(&o.hide, "hide", o.hide, "sandbox: further paths of this machine that cells must not see")
+}
+
+func (o *sandboxFlags) open(_ context.Context, env environment) (opened, error) {
+	network, err := fabric.Up(fabric.Config{Name: o.fabric, Subnet: env.Catalog.VPC.CIDR})
+	if err != nil {
+		return opened{}, err
+	}
+	cells, err := sandbox.New(sandbox.Config{
+		Dir: filepath.Join(env.Dir, "cells"), Network: network, Init: o.init,
+		Registries: o.registries, SandboxImage: o.image, Hide: o.hide,
+	})
+	if err != nil {
+		return opened{}, err
+	}
+	directory := imds.NewDirectory(cells)
+	// Not bound to the caller's context: cells that are being ended may still ask.
+	ctx, cancel := context.WithCancel(context.Background())
+	l, err := network.Listen(ctx, "tcp4", fabric.MetadataAddr+":80")
+	if err != nil {
+		cancel()
+		return opened{}, fmt.Errorf("metadata service: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := imds.New(directory, time.Now).Serve(ctx, l)
+		if !errors.Is(err, context.Canceled) {
+			env.Log.Error(err, "the metadata service ended")
+		}
+		ended <- err
+	}()
+	return opened{Backend: directory, close: func(context.Context) error {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	}}, nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"github.com/spf13/pflag"
+
+	"kip.elotl.co/hack/fabric"
+	"kip.elotl.co/hack/localaws/boot"
+	"kip.elotl.co/hack/localaws/boot/sandbox"
+	"kip.elotl.co/hack/localaws/catalog"
+)
+
+// sandboxes is the back end with its flags parsed, on a fabric of its own.
+func sandboxes(t *testing.T, cfg fabric.Config) backend {
+	t.Helper()
+	init := filepath.Join(t.TempDir(), "cellinit")
+	build := exec.Command("go", "build", "-o", init, "kip.elotl.co/hack/localaws/cmd/cellinit")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building cellinit: %v\n%s", err, out)
+	}
+	b := sandboxBackend()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	b.flags(flags)
+	if err := flags.Parse([]string{"--fabric=" + cfg.Name, "--cellinit=" + init}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func requireConsole(t *testing.T, m boot.Machine, want string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for !strings.Contains(string(m.Console()), want) {
+		select {
+		case <-deadline:
+			t.Fatalf("no %q on the console:\n%s", want, m.Console())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// An instance gets its user data from the metadata service beside the back
+// end, and outlives both.
+func TestSandboxBackend(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: boots a sandbox")
+	}
+	if _, err := exec.LookPath("containerd"); err != nil {
+		t.Skip("needs containerd")
+	}
+	cfg := fabric.Config{Name: "kl" + strconv.Itoa(os.Getpid()%10_000_000), Subnet: netip.MustParsePrefix("100.64.76.0/24")}
+	regional, err := catalog.New("us-east-1", cfg.Subnet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment{Catalog: regional, Dir: t.TempDir(), Log: testr.New(t)}
+	t.Cleanup(func() {
+		sweep := sandbox.Sweep(context.Background(), filepath.Join(env.Dir, "cells"), cfg.Name)
+		if err := errors.Join(sweep, fabric.Down(cfg)); err != nil {
+			t.Error(err)
+		}
+	})
+	b := sandboxes(t, cfg)
+	first, err := b.open(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := boot.Spec{
+		InstanceID: "i-1", Region: "us-east-1", MemoryMiB: 512, VCPUs: 1, PrivateIPs: []netip.Addr{netip.MustParseAddr("100.64.76.10")},
+		UserData: []byte("#cloud-config\nruncmd: [hostname]\n"), Metadata: boot.MetadataOptions{TokensRequired: true, HopLimit: 1},
+	}
+	m, err := first.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requireConsole(t, m, "ip-100-64-76-10\n")
+	requireConsole(t, m, "first boot finished")
+	if err := first.close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.open(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := second.Recover(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-m.Done()
+	if err := second.close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,150 @@
+package ec2
+
+import (
+	"context"
+	"encoding/base64"
+
+	"kip.elotl.co/hack/localaws/awserr"
+	"kip.elotl.co/hack/localaws/world"
+)
+
+type describeStatusResponse struct {
+	header
+	Statuses  []statusXML `xml:"instanceStatusSet>item"`
+	NextToken string      `xml:"nextToken,omitempty"`
+}
+
+type statusXML struct {
+	ID       string     `xml:"instanceId"`
+	Zone     string     `xml:"availabilityZone"`
+	ZoneID   string     `xml:"availabilityZoneId"`
+	State    stateXML   `xml:"instanceState"`
+	System   summaryXML `xml:"systemStatus"`
+	Instance summaryXML `xml:"instanceStatus"`
+}
+
+type summaryXML struct {
+	Status  string          `xml:"status"`
+	Details []reachableItem `xml:"details>item"`
+}
+
+type reachableItem struct {
+	Name   string `xml:"name"`
+	Status string `xml:"status"`
+}
+
+func (s *Server) describeInstanceStatus(_ context.Context, c *Call) (response, error) {
+	ids := c.Params.Strings("InstanceId")
+	all := isTrue(c.Params.Bool("IncludeAllInstances"))
+	known := s.instanceFields()
+	known["instance-status.status"] = one(func(i instance) string { return reachability(i).Status })
+	known["system-status.status"] = known["instance-status.status"]
+	shown := func(i instance) bool { return all || i.State == world.Running }
+	found, next, err := s.selectInstances(c, ids, known, shown)
+	if err != nil {
+		return nil, err
+	}
+	out := &describeStatusResponse{NextToken: next}
+	for _, i := range found {
+		p := s.placement(i)
+		out.Statuses = append(out.Statuses, statusXML{ID: i.ID, Zone: p.Zone, ZoneID: p.ZoneID, State: stateXML(i.State), System: reachability(i), Instance: reachability(i)})
+	}
+	return out, nil
+}
+
+func reachability(i *world.Instance) summaryXML {
+	if i.State != world.Running {
+		return summaryXML{Status: "not-applicable"}
+	}
+	return summaryXML{Status: "ok", Details: []reachableItem{{Name: "reachability", Status: "passed"}}}
+}
+
+type attributeResponse struct {
+	header
+	ID                    string           `xml:"instanceId"`
+	UserData              *textValue       `xml:"userData"`
+	InstanceType          *textValue       `xml:"instanceType"`
+	OnShutdown            *textValue       `xml:"instanceInitiatedShutdownBehavior"`
+	RootDeviceName        *textValue       `xml:"rootDeviceName"`
+	DisableAPITermination *boolValue       `xml:"disableApiTermination"`
+	SourceDestCheck       *boolValue       `xml:"sourceDestCheck"`
+	EBSOptimized          *boolValue       `xml:"ebsOptimized"`
+	ENASupport            *boolValue       `xml:"enaSupport"`
+	Groups                []groupXML       `xml:"groupSet>item"`
+	Devices               []instanceDevice `xml:"blockDeviceMapping>item"`
+}
+
+// textValue is left without a value where EC2 leaves it so: no user data.
+type textValue struct {
+	Value *string `xml:"value"`
+}
+
+type boolValue struct {
+	Value bool `xml:"value"`
+}
+
+func text(s string) *textValue {
+	if s == "" {
+		return &textValue{}
+	}
+	return &textValue{&s}
+}
+
+func (s *Server) describeInstanceAttribute(_ context.Context, c *Call) (response, error) {
+	id, attribute := c.Params.Required("InstanceId"), c.Params.Required("Attribute")
+	if err := c.finish(); err != nil {
+		return nil, err
+	}
+	found, err := s.pick([]string{id})
+	if err != nil {
+		return nil, err
+	}
+	i := found[0]
+	out := &attributeResponse{ID: i.ID}
+	switch attribute {
+	case "userData":
+		out.UserData = text(base64.StdEncoding.EncodeToString(i.UserData))
+	case "instanceType":
+		out.InstanceType = text(i.InstanceType)
+	case "instanceInitiatedShutdownBehavior":
+		out.OnShutdown = text(i.OnShutdown)
+	case "rootDeviceName":
+		out.RootDeviceName = text(i.RootDevice)
+	case "disableApiTermination":
+		out.DisableAPITermination = &boolValue{i.DisableAPITermination}
+	case "sourceDestCheck":
+		out.SourceDestCheck = &boolValue{i.SourceDestCheckOn}
+	case "ebsOptimized":
+		out.EBSOptimized = &boolValue{i.EBSOptimized}
+	case "enaSupport":
+		out.ENASupport = &boolValue{true}
+	case "groupSet":
+		out.Groups = s.groups(i.Groups)
+	case "blockDeviceMapping":
+		for _, v := range i.Volumes {
+			out.Devices = append(out.Devices, attachedVolume(i, v))
+		}
+	default:
+		return nil, awserr.New("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", attribute)
+	}
+	return out, nil
+}
+
+type consoleResponse struct {
+	header
+	ID        string `xml:"instanceId"`
+	Timestamp string `xml:"timestamp"`
+	Output    string `xml:"output,omitempty"`
+}
+
+func (s *Server) getConsoleOutput(_ context.Context, c *Call) (response, error) {
+	id := c.Params.Required("InstanceId")
+	c.Params.Bool("Latest")
+	if err := c.finish(); err != nil {
+		return nil, err
+	}
+	if _, err := s.pick([]string{id}); err != nil {
+		return nil, err
+	}
+	return &consoleResponse{ID: id, Timestamp: timestamp(s.Clock.Now()), Output: base64.StdEncoding.EncodeToString(s.World.Console(id))}, nil
+}

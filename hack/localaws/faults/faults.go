@@ -1,0 +1,220 @@
+// Package faults holds what an emulated cloud is told to do wrong: dry
+// capacity, quotas, refused calls, lost replies and slowness.
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+)
+
+// Plan is the whole of what goes wrong. Its JSON form is what the admin API
+// reads and writes.
+type Plan struct {
+	// Capacity lists offerings that are dry: launches into them answer
+	// InsufficientInstanceCapacity.
+	Capacity []Dry `json:"capacity,omitempty"`
+	// VCPULimits are the account's quotas of running vCPUs by market
+	// (on-demand, spot); a market that is not named has none.
+	VCPULimits map[string]int `json:"vcpuLimits,omitempty"`
+	// Errors are answered instead of doing the call.
+	Errors []Refusal `json:"errors,omitempty"`
+	// LostReplies do the call, then cut the connection without an answer.
+	LostReplies []Loss `json:"lostReplies,omitempty"`
+	// Delays are waited before the call is done.
+	Delays []Delay `json:"delays,omitempty"`
+}
+
+// Dry is a set of offerings without capacity. Each field is a pattern of
+// path.Match; empty means any.
+type Dry struct {
+	InstanceType string `json:"instanceType,omitempty"`
+	Zone         string `json:"zone,omitempty"`
+	Market       string `json:"market,omitempty"`
+}
+
+// Refusal answers calls of an action with an error code.
+type Refusal struct {
+	Action  string `json:"action"` // a pattern of path.Match
+	Code    string `json:"code"`
+	Message string `json:"message,omitempty"`
+	// Count is how many calls are refused; 0 means all until the plan changes.
+	Count int `json:"count,omitempty"`
+}
+
+// Loss loses the replies to calls of an action.
+type Loss struct {
+	Action string `json:"action"`
+	Count  int    `json:"count,omitempty"` // 0 means all
+}
+
+// Delay slows calls of an action down.
+type Delay struct {
+	Action string   `json:"action"`
+	Delay  Duration `json:"delay"`
+	Count  int      `json:"count,omitempty"` // 0 means all
+}
+
+// Duration is a time.Duration that JSON spells as time.ParseDuration does.
+type Duration time.Duration
+
+// MarshalJSON writes the duration as a string.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// UnmarshalJSON reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("a duration is a string like \"150ms\": %w", err)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return err
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Validate finds patterns and counts that can never mean anything.
+func (p Plan) Validate() error {
+	var patterns []string
+	var counts []int
+	for _, d := range p.Capacity {
+		patterns = append(patterns, d.InstanceType, d.Zone, d.Market)
+	}
+	for _, e := range p.Errors {
+		if e.Action == "" || e.Code == "" {
+			return fmt.Errorf("an error needs an action and a code")
+		}
+		patterns, counts = append(patterns, e.Action), append(counts, e.Count)
+	}
+	for _, l := range p.LostReplies {
+		patterns, counts = append(patterns, l.Action), append(counts, l.Count)
+	}
+	for _, d := range p.Delays {
+		patterns, counts = append(patterns, d.Action), append(counts, d.Count)
+	}
+	for _, pattern := range patterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("pattern %q: %w", pattern, err)
+		}
+	}
+	for _, n := range counts {
+		if n < 0 {
+			return fmt.Errorf("a count is negative: %d", n)
+		}
+	}
+	return nil
+}
+
+// Set is a plan in use: counts go down as calls are spoilt. The zero value
+// spoils nothing. It is safe for concurrent use.
+type Set struct {
+	mu   sync.Mutex
+	plan Plan
+}
+
+// Replace puts a new plan in place of the old one.
+func (s *Set) Replace(p Plan) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plan = p.clone()
+	return nil
+}
+
+// Plan is what is still to go wrong: used-up entries are gone.
+func (s *Set) Plan() Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan.clone()
+}
+
+func (p Plan) clone() Plan {
+	p.Capacity = append([]Dry(nil), p.Capacity...)
+	p.Errors = append([]Refusal(nil), p.Errors...)
+	p.LostReplies = append([]Loss(nil), p.LostReplies...)
+	p.Delays = append([]Delay(nil), p.Delays...)
+	limits := make(map[string]int, len(p.VCPULimits))
+	for k, v := range p.VCPULimits {
+		limits[k] = v
+	}
+	p.VCPULimits = limits
+	return p
+}
+
+// Dry says whether an offering has no capacity.
+func (s *Set) Dry(instanceType, zone, market string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.plan.Capacity {
+		if matches(d.InstanceType, instanceType) && matches(d.Zone, zone) && matches(d.Market, market) {
+			return true
+		}
+	}
+	return false
+}
+
+// VCPULimit is the quota of a market; ok is false where there is none.
+func (s *Set) VCPULimit(market string) (limit int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit, ok = s.plan.VCPULimits[market]
+	return limit, ok
+}
+
+// Verdict is what is to be done wrong with one call.
+type Verdict struct {
+	Delay     time.Duration
+	Refusal   *Refusal
+	LoseReply bool
+}
+
+// Judge decides about one call of an action and takes it off the counts. A
+// refused call's reply is not lost as well.
+func (s *Set) Judge(action string) Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var v Verdict
+	if d, ok := take(&s.plan.Delays, action, func(d *Delay) (string, *int) { return d.Action, &d.Count }); ok {
+		v.Delay = time.Duration(d.Delay)
+	}
+	if r, ok := take(&s.plan.Errors, action, func(r *Refusal) (string, *int) { return r.Action, &r.Count }); ok {
+		v.Refusal = &r
+		return v
+	}
+	_, v.LoseReply = take(&s.plan.LostReplies, action, func(l *Loss) (string, *int) { return l.Action, &l.Count })
+	return v
+}
+
+// take finds the first entry for the action, and removes it when this was the
+// last call it counts.
+func take[T any](list *[]T, action string, fields func(*T) (pattern string, count *int)) (T, bool) {
+	for i := range *list {
+		found := (*list)[i]
+		pattern, count := fields(&(*list)[i])
+		if !matches(pattern, action) {
+			continue
+		}
+		if *count == 1 {
+			*list = append((*list)[:i:i], (*list)[i+1:]...)
+		} else if *count > 1 {
+			*count--
+		}
+		return found, true
+	}
+	var none T
+	return none, false
+}
+
+func matches(pattern, s string) bool {
+	if pattern == "" {
+		return true
+	}
+	ok, err := path.Match(pattern, s)
+	return err == nil && ok
+}

@@ -1,0 +1,258 @@
+package world
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"kip.elotl.co/hack/localaws/awserr"
+	"kip.elotl.co/hack/localaws/catalog"
+)
+
+// groupsPerInterface is EC2's default quota.
+const groupsPerInterface = 5
+
+// plan is a launch with every name in it resolved and every limit kept.
+type plan struct {
+	image        catalog.Image
+	instanceType catalog.InstanceType
+	subnet       catalog.Subnet
+	groups       []string
+	profileARN   string
+	cpuCredits   string
+	volumes      []Volume
+	count        int
+}
+
+// plan resolves a request step by step; the first step that fails names the
+// error. The caller holds w.mu.
+func (w *World) plan(req LaunchRequest) (plan, error) {
+	var p plan
+	for _, step := range []func(LaunchRequest, *plan) error{
+		w.resolveImage, w.resolveType, w.resolveGroups, w.resolveProfile, w.resolveCredits, w.resolveVolumes, w.resolvePlace, w.resolveCount,
+	} {
+		if err := step(req, &p); err != nil {
+			return plan{}, err
+		}
+	}
+	return p, nil
+}
+
+var imageID = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+func (w *World) resolveImage(req LaunchRequest, p *plan) error {
+	if !imageID.MatchString(req.ImageID) {
+		return awserr.New("InvalidAMIID.Malformed", "Invalid id: %q (expecting \"ami-...\")", req.ImageID)
+	}
+	image, ok := w.Catalog.Image(req.ImageID)
+	if !ok {
+		return awserr.New("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", req.ImageID)
+	}
+	if image.State != "available" {
+		return awserr.New("InvalidAMIID.Unavailable", "The image ID '%s' is not available for use: it is %s", image.ID, image.State)
+	}
+	p.image = image
+	return nil
+}
+
+func (w *World) resolveType(req LaunchRequest, p *plan) error {
+	t, ok := w.Catalog.Type(req.InstanceType)
+	if !ok {
+		return awserr.New("InvalidParameterValue", "Invalid value '%s' for InstanceType.", req.InstanceType)
+	}
+	if t.Architecture != p.image.Architecture {
+		return awserr.New("InvalidParameterValue",
+			"The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. "+
+				"Specify an instance type and an AMI that have matching architectures, and try again.", t.Architecture, p.image.Architecture)
+	}
+	if 1+req.SecondaryIPs > t.AddressesPerInterface {
+		return awserr.New("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit: %s allows %d per interface", t.Name, t.AddressesPerInterface)
+	}
+	p.instanceType = t
+	return nil
+}
+
+func (w *World) resolveGroups(req LaunchRequest, p *plan) error {
+	for _, id := range req.Groups {
+		if !strings.HasPrefix(id, "sg-") {
+			return awserr.New("InvalidGroupId.Malformed", "Invalid id: %q (expecting \"sg-...\")", id)
+		}
+		if _, ok := w.Catalog.Group(id); !ok {
+			return awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
+		}
+		p.groups = append(p.groups, id)
+	}
+	for _, name := range req.GroupNames {
+		i := slices.IndexFunc(w.Catalog.Groups, func(g catalog.SecurityGroup) bool { return g.Name == name })
+		if i < 0 {
+			return awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, w.Catalog.VPC.ID)
+		}
+		p.groups = append(p.groups, w.Catalog.Groups[i].ID)
+	}
+	if len(p.groups) > groupsPerInterface {
+		return awserr.New("SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.")
+	}
+	if len(p.groups) == 0 {
+		p.groups = []string{w.Catalog.Groups[0].ID}
+	}
+	return nil
+}
+
+var (
+	profileARN  = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:instance-profile/([\w+=,.@-]+/)*[\w+=,.@-]{1,128}$`)
+	profileName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+)
+
+func (w *World) resolveProfile(req LaunchRequest, p *plan) error {
+	switch {
+	case req.ProfileARN == "" && req.ProfileName == "":
+	case req.ProfileARN != "" && req.ProfileName != "":
+		return awserr.New("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")
+	case req.ProfileARN != "":
+		if !profileARN.MatchString(req.ProfileARN) {
+			return awserr.New("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", req.ProfileARN)
+		}
+		p.profileARN = req.ProfileARN
+	default:
+		if !profileName.MatchString(req.ProfileName) {
+			return awserr.New("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", req.ProfileName)
+		}
+		p.profileARN = "arn:aws:iam::" + w.Catalog.Account + ":instance-profile/" + req.ProfileName
+	}
+	return nil
+}
+
+func (w *World) resolveCredits(req LaunchRequest, p *plan) error {
+	if !p.instanceType.Burstable {
+		if req.CPUCredits != "" {
+			return awserr.New("InvalidParameterCombination", "The parameter CreditSpecification is not supported for instance type %s", p.instanceType.Name)
+		}
+		return nil
+	}
+	// T3 and later are unlimited unless told otherwise.
+	p.cpuCredits = req.CPUCredits
+	if p.cpuCredits == "" {
+		p.cpuCredits = "unlimited"
+	}
+	return nil
+}
+
+// resolvePlace picks the subnet: the one asked for, or the first default
+// subnet (of the zone asked for) that can take the launch.
+func (w *World) resolvePlace(req LaunchRequest, p *plan) error {
+	candidates := w.Catalog.Subnets
+	if req.Zone != "" {
+		if _, ok := w.Catalog.Zone(req.Zone); !ok {
+			return awserr.New("InvalidParameterValue", "Invalid availability zone: [%s]", req.Zone)
+		}
+		candidates = slices.DeleteFunc(slices.Clone(candidates), func(s catalog.Subnet) bool { return s.Zone.Name != req.Zone })
+	}
+	if req.SubnetID != "" {
+		subnet, ok := w.Catalog.Subnet(req.SubnetID)
+		if !ok {
+			return awserr.New("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", req.SubnetID)
+		}
+		if req.Zone != "" && req.Zone != subnet.Zone.Name {
+			return awserr.New("InvalidParameterValue", "The availability zone '%s' does not match the zone '%s' of subnet '%s'", req.Zone, subnet.Zone.Name, subnet.ID)
+		}
+		candidates = []catalog.Subnet{subnet}
+	}
+	var err error
+	for _, p.subnet = range candidates {
+		if err = w.checkPlace(req, *p); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (w *World) checkPlace(req LaunchRequest, p plan) error {
+	t, zone := p.instanceType, p.subnet.Zone.Name
+	if !w.Catalog.Offered(t, zone) {
+		return awserr.New("Unsupported", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s). "+
+			"Please retry your request by not specifying an Availability Zone or choosing %s.", t.Name, zone, w.offeringsElsewhere(t, zone))
+	}
+	if w.Capacity.Dry(t.Name, zone, req.Market) {
+		if req.Market == Spot {
+			return awserr.New("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
+		}
+		return awserr.New("InsufficientInstanceCapacity", "We currently do not have sufficient %s capacity in the Availability Zone you requested (%s). "+
+			"Our system will be working on provisioning additional capacity. You can currently get %s capacity by not specifying an Availability Zone in your request or choosing %s.",
+			t.Name, zone, t.Name, w.offeringsElsewhere(t, zone))
+	}
+	if free := w.freeLocked(p.subnet); free < req.Min*(1+req.SecondaryIPs) {
+		return awserr.New("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", p.subnet.ID)
+	}
+	return nil
+}
+
+// resolveCount is the most that quota and addresses allow, up to Max.
+func (w *World) resolveCount(req LaunchRequest, p *plan) error {
+	p.count = min(req.Max, w.freeLocked(p.subnet)/(1+req.SecondaryIPs))
+	limit, ok := w.Capacity.VCPULimit(req.Market)
+	if !ok {
+		return nil
+	}
+	p.count = min(p.count, max(0, limit-w.quotaUsed(req.Market))/p.instanceType.VCPUs)
+	if p.count >= req.Min {
+		return nil
+	}
+	if req.Market == Spot {
+		return awserr.New("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+	}
+	return awserr.New("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that "+
+		"the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit)
+}
+
+func (w *World) freeLocked(s catalog.Subnet) int {
+	free := s.Usable()
+	for a := range w.used {
+		if s.CIDR.Contains(a) {
+			free--
+		}
+	}
+	return free
+}
+
+// takeAddresses gives n free addresses of a subnet to an instance. The search
+// goes on behind the address given last, so that a released one rests as long
+// as possible. The caller holds w.mu and knows that there are n.
+func (w *World) takeAddresses(s catalog.Subnet, n int, id string) []netip.Addr {
+	var out []netip.Addr
+	for range s.Usable() {
+		if len(out) == n {
+			break
+		}
+		a := s.Address(w.cursor[s.ID] % s.Usable())
+		w.cursor[s.ID]++
+		if _, taken := w.used[a]; !taken {
+			w.used[a] = id
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// publicRange is TEST-NET-3: nothing answers there, which is what a cell's
+// public address is good for on one machine.
+var publicRange = netip.MustParsePrefix("203.0.113.0/24")
+
+// takePublic gives out a public address, or none when all are taken.
+func (w *World) takePublic(id string) netip.Addr {
+	for a := publicRange.Addr().Next(); publicRange.Contains(a.Next()); a = a.Next() {
+		if _, taken := w.used[a]; !taken {
+			w.used[a] = id
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func (w *World) releaseAddresses(i *Instance) {
+	for _, a := range append(slices.Clone(i.PrivateIPs), i.PublicIP) {
+		if w.used[a] == i.ID {
+			delete(w.used, a)
+		}
+	}
+}
