@@ -9,7 +9,7 @@ FLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets verify tidy-check up down demo bench clean dev-tool
+.PHONY: help generate fmt vet lint build test test-assets verify tidy-check up down demo bench clean dev-tool containerd2
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,13 @@ build: ## Build the operator and the agent into bin/
 	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/itzo ./cmd/itzo
 	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/pause ./cmd/pause
 
+# Some cells have it in place of the machine's own.
+containerd2:
+	@test -x $(BIN)/containerd2/containerd || echo "building containerd 2, some minutes where nothing is cached"
+	@CGO_ENABLED=0 go build -C hack/containerd $(FLAGS) -tags=no_btrfs,no_devmapper,no_zfs -ldflags="-s -w" -o $(BIN)/containerd2/ tool
+
 test-assets: dev-tool
-	@if [ "$$(id -u)" = 0 ]; then $(DEV) packages; else echo "not root: tests that need root will be skipped"; fi
+	@if [ "$$(id -u)" = 0 ]; then $(DEV) packages && $(MAKE) containerd2; else echo "not root: tests that need root will be skipped"; fi
 	@$(BIN)/dev build
 
 test: test-assets ## Run all tests: unit, envtest, and end to end with real cells
@@ -57,7 +62,7 @@ verify: generate vet lint tidy-check ## Check that generated files, modules and 
 	@dirty=$$(git status --porcelain); test -z "$$dirty" || { echo "the tree is dirty:"; echo "$$dirty"; exit 1; }
 
 tidy-check:
-	@for module in . hack/tools hack/tools/lint hack/devcluster/controlplane; do \
+	@for module in . hack/tools hack/tools/lint hack/devcluster/controlplane hack/containerd; do \
 		go -C $$module mod tidy -diff || exit 1; \
 	done
 
