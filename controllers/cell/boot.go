@@ -11,6 +11,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -32,10 +33,10 @@ func (c *Controller) boot(_ context.Context, s *scope) (outcome, error) {
 		c.probes.forget(cell.UID)
 	case itzo.IsWrongIdentity(found.err):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
-			fmt.Sprintf("what answers at %s is not this cell: %v", address, found.err))
+			fmt.Sprintf("what answers at %s is not this cell: %s", address, errtext.Of(found.err)))
 	case itzo.IsRefused(found.err):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
-			fmt.Sprintf("the agent at %s refuses this operator's certificate: %v", address, found.err))
+			fmt.Sprintf("the agent at %s refuses this operator's certificate: %s", address, errtext.Of(found.err)))
 	case c.slowToBoot(cell):
 		notReady(cell, v1beta1.ReasonAgentSilent,
 			fmt.Sprintf("instance %s was launched over %s ago, and no agent answers at %s: see its console and /var/log/cloud-init-output.log",

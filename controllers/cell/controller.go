@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -37,7 +38,7 @@ type Authority interface {
 // Agents gives the client of a cell's agent; it verifies the cell's own name.
 type Agents interface {
 	Client(address string, id pki.CellID) (*itzo.Client, error)
-	Forget(address string)
+	Forget(cell types.UID)
 }
 
 // Options are what a Controller is made of.

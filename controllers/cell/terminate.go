@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"kip.elotl.co/api/v1beta1"
-	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud"
 )
 
@@ -26,9 +25,7 @@ const (
 // that the instance is gone.
 func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Result, error) {
 	c.probes.forget(cell.UID)
-	if cell.Status.IP != "" {
-		c.Agents.Forget(cellagent.Address(cell))
-	}
+	c.Agents.Forget(cell.UID)
 	if !controllerutil.ContainsFinalizer(cell, v1beta1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
@@ -128,6 +125,7 @@ func endCheck(waited time.Duration) time.Duration {
 // forget drops what is kept in memory of a Cell.
 func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.probes.forget(cell.UID)
+	c.Agents.Forget(cell.UID)
 	c.checks.forget(cell.UID)
 	c.calls.forget(cell.UID)
 	c.fresh.remove(cell.UID)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/pki"
@@ -25,12 +27,14 @@ type Agents struct {
 	mu          sync.Mutex
 	certificate tls.Certificate
 	renewAt     time.Time
-	clients     map[string]entry
+	clients     map[string]entry // by the Cell's UID
 }
 
+// entry is the one client that a cell has.
 type entry struct {
-	id     pki.CellID
-	client *itzo.Client
+	address string
+	id      pki.CellID
+	client  *itzo.Client
 }
 
 // clientCertificateLife is how long a client certificate of the operator is
@@ -49,18 +53,36 @@ func New(ca *pki.CA, now func() time.Time) *Agents {
 }
 
 // Client gives the client of the agent at address (host:port), which accepts
-// no answer but from the cell with that identity.
+// no answer but from the cell with that identity. A cell has one client: that
+// of a new attempt, or for a new address, takes the place of the last, which is
+// closed. To ask for an attempt that another has replaced is an error.
 func (a *Agents) Client(address string, id pki.CellID) (*itzo.Client, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if known, ok := a.clients[address]; ok {
-		if known.id == id {
-			return known.client, nil
-		}
-		known.client.Close()
-		delete(a.clients, address)
+	known, exists := a.clients[id.UID]
+	switch {
+	case exists && known.id == id && known.address == address:
+		return known.client, nil
+	case exists && older(id, known.id):
+		return nil, fmt.Errorf("attempt %d of cell %s is over: attempt %d has taken its place", id.Attempt, id.UID, known.id.Attempt)
 	}
-	client, err := itzo.NewClient(itzo.Config{
+	client, err := a.newClient(address, id)
+	if err != nil {
+		return nil, fmt.Errorf("making the client of agent %s: %w", address, err)
+	}
+	if exists {
+		known.client.Close()
+	}
+	a.clients[id.UID] = entry{address: address, id: id, client: client}
+	return client, nil
+}
+
+// older says whether an attempt came before the other. Where the Cell's status
+// was lost, numbers begin anew.
+func older(id, than pki.CellID) bool { return id.Attempt < than.Attempt && !id.Start.After(than.Start) }
+
+func (a *Agents) newClient(address string, id pki.CellID) (*itzo.Client, error) {
+	return itzo.NewClient(itzo.Config{
 		Address:    address,
 		ServerName: id.DNSName(),
 		RootCAs:    a.roots,
@@ -68,11 +90,6 @@ func (a *Agents) Client(address string, id pki.CellID) (*itzo.Client, error) {
 			return a.clientCertificate()
 		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("making the client of agent %s: %w", address, err)
-	}
-	a.clients[address] = entry{id: id, client: client}
-	return client, nil
 }
 
 // ForCell gives the client of a Cell whose instance is launched.
@@ -94,13 +111,13 @@ func Address(cell *v1beta1.Cell) string {
 	return net.JoinHostPort(cell.Status.IP, strconv.Itoa(itzo.Port))
 }
 
-// Forget drops the client of an address and its connections.
-func (a *Agents) Forget(address string) {
+// Forget drops the client of the Cell with this UID, and its connections.
+func (a *Agents) Forget(cell types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if known, ok := a.clients[address]; ok {
+	if known, ok := a.clients[string(cell)]; ok {
 		known.client.Close()
-		delete(a.clients, address)
+		delete(a.clients, string(cell))
 	}
 }
 

@@ -3,6 +3,7 @@ package cellagent
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,7 @@ import (
 // agent is a cell's end: it asks for the client's certificate as a real one does.
 type agent struct {
 	address string
+	closed  chan struct{} // at the end of the first connection
 
 	mu      sync.Mutex
 	serials map[string]bool // of the clients' certificates
@@ -51,8 +53,14 @@ func start(t *testing.T, ca *pki.CA, id pki.CellID) *agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{serials: map[string]bool{}}
+	a := &agent{serials: map[string]bool{}, closed: make(chan struct{})}
 	server := httptest.NewUnstartedServer(a)
+	ended := sync.OnceFunc(func() { close(a.closed) })
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			ended()
+		}
+	}
 	server.EnableHTTP2 = true
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}
 	server.StartTLS()
@@ -91,7 +99,7 @@ func TestOnlyTheCellItselfIsBelieved(t *testing.T) {
 	other, earlier := id, id
 	other.UID, earlier.Attempt = "cell-b", 1
 	for name, wrong := range map[string]pki.CellID{"another cell": other, "another attempt": earlier} {
-		if err := clientOf(t, agents, served.address, wrong).Ping(t.Context()); !itzo.IsWrongIdentity(err) {
+		if err := clientOf(t, New(ca, time.Now), served.address, wrong).Ping(t.Context()); !itzo.IsWrongIdentity(err) {
 			t.Errorf("taken for %s: %v", name, err)
 		}
 	}
@@ -107,22 +115,81 @@ func TestOneClientPerCell(t *testing.T) {
 	if clientOf(t, agents, "127.0.0.1:1", id) != first {
 		t.Error("the same cell has two clients")
 	}
-	if clientOf(t, agents, "127.0.0.2:1", id) == first {
+	moved := clientOf(t, agents, "127.0.0.2:1", id)
+	if moved == first {
 		t.Error("two addresses share a client")
 	}
 	next := id
-	next.Attempt = 2
-	replaced := clientOf(t, agents, "127.0.0.1:1", next)
-	if replaced == first {
+	next.Attempt, next.Start = 2, id.Start.Add(time.Minute)
+	replaced := clientOf(t, agents, "127.0.0.2:1", next)
+	if replaced == moved {
 		t.Error("the next attempt at the address has the client of the last")
 	}
-	agents.Forget("127.0.0.1:1")
-	agents.Forget("127.0.0.9:1")
-	if clientOf(t, agents, "127.0.0.1:1", next) == replaced {
+	if _, err := agents.Client("127.0.0.1:1", id); err == nil || !strings.Contains(err.Error(), "attempt 1 of cell cell-a is over") {
+		t.Errorf("the first attempt has a client again; error %v", err)
+	}
+	if clientOf(t, agents, "127.0.0.2:1", next) != replaced {
+		t.Error("who asked for an attempt that is over has disturbed the next")
+	}
+	if len(agents.clients) != 1 {
+		t.Errorf("%d clients are kept of one cell", len(agents.clients))
+	}
+	// The Cell's status was lost, and with it the count of attempts.
+	anew := pki.CellID{UID: "cell-a", Attempt: 1, Start: next.Start.Add(time.Minute)}
+	if clientOf(t, agents, "127.0.0.2:1", anew) == replaced {
+		t.Error("an attempt that was counted anew has the client of an earlier one")
+	}
+	if _, err := agents.Client("no port", anew); err == nil || !strings.Contains(err.Error(), "no port") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An address is free for the next cell before the last one's Cell is gone.
+func TestForgetLeavesOthersAtTheAddress(t *testing.T) {
+	agents := New(newCA(t), time.Now)
+	last := pki.CellID{UID: "cell-a", Attempt: 1, Start: time.Now()}
+	next := pki.CellID{UID: "cell-b", Attempt: 1, Start: time.Now()}
+	first := clientOf(t, agents, "127.0.0.1:1", last)
+	second := clientOf(t, agents, "127.0.0.1:1", next)
+	if first == second {
+		t.Error("two cells share a client")
+	}
+	agents.Forget("cell-a")
+	agents.Forget("cell-c")
+	if clientOf(t, agents, "127.0.0.1:1", next) != second {
+		t.Error("the end of one cell took the client of another")
+	}
+	if len(agents.clients) != 1 {
+		t.Errorf("%d clients are kept", len(agents.clients))
+	}
+	if clientOf(t, agents, "127.0.0.1:1", last) == first {
 		t.Error("a forgotten client is used again")
 	}
-	if _, err := agents.Client("no port", id); err == nil || !strings.Contains(err.Error(), "no port") {
-		t.Errorf("error %v", err)
+}
+
+// What takes the place of a client closes its connections.
+func TestReplacedClientIsClosed(t *testing.T) {
+	ca := newCA(t)
+	id := pki.CellID{UID: "cell-a", Attempt: 1, Start: time.Now()}
+	for name, replace := range map[string]func(*Agents){
+		"next attempt": func(a *Agents) {
+			next := id
+			next.Attempt, next.Start = 2, id.Start.Add(time.Second)
+			clientOf(t, a, "127.0.0.1:1", next)
+		},
+		"other address": func(a *Agents) { clientOf(t, a, "127.0.0.1:1", id) },
+		"forgotten":     func(a *Agents) { a.Forget("cell-a") },
+	} {
+		served, agents := start(t, ca, id), New(ca, time.Now)
+		if err := clientOf(t, agents, served.address, id).Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		replace(agents)
+		select {
+		case <-served.closed:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s: the connection stays", name)
+		}
 	}
 }
 
@@ -138,7 +205,7 @@ func TestClientCertificateIsRenewed(t *testing.T) {
 		if err := clientOf(t, agents, served.address, id).Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		agents.Forget(served.address)
+		agents.Forget("cell-a")
 	}
 	ping()
 	ping()
