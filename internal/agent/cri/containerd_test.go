@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ const (
 	cellName = "cell-1.cells.kip"
 	busybox  = "docker.io/library/busybox:latest"
 
+	cniPlugins = "/usr/lib/cni"
+
 	// patience bounds every wait, on a machine that is shared.
 	patience = 90 * time.Second
 )
@@ -44,6 +47,7 @@ type containerd struct {
 	dir    string
 	config cri.Config
 	pods   int
+	major  int // of its version
 }
 
 func startContainerd(t *testing.T) *containerd {
@@ -55,18 +59,8 @@ func startContainerd(t *testing.T) *containerd {
 		Endpoint: "unix://" + c.dir + "/containerd.sock", CNIDir: c.dir + "/cni", LogDir: c.dir + "/log",
 		CgroupParent: cgroupParent(outer), PauseBinary: os.Getenv("KIP_TEST_PAUSE"),
 	}
-	must(t, os.WriteFile(c.dir+"/config.toml", fmt.Appendf(nil, `version = 2
-root = %[1]q
-state = %[2]q
-disabled_plugins = ["io.containerd.internal.v1.opt"]
-[grpc]
-  address = %[3]q
-[plugins."io.containerd.grpc.v1.cri"]
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = %[4]q
-`, c.dir+"/root", c.dir+"/state", c.dir+"/containerd.sock", c.config.CNIDir), 0o600))
+	c.major = containerdMajor(t)
+	must(t, os.WriteFile(c.dir+"/config.toml", []byte(c.settings()), 0o600))
 	log, err := os.Create(c.dir + "/containerd.log")
 	must(t, err)
 	command := exec.Command("containerd", "--config", c.dir+"/config.toml")
@@ -84,6 +78,40 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 	c.waitForSocket()
 	c.importBusybox()
 	return c
+}
+
+func containerdMajor(t *testing.T) int {
+	t.Helper()
+	output, err := exec.Command("containerd", "--version").Output()
+	must(t, err)
+	found := regexp.MustCompile(` v?(\d+)\.\d+\.`).FindSubmatch(output)
+	if found == nil {
+		t.Fatalf("containerd's version: %s", output)
+	}
+	major, err := strconv.Atoi(string(found[1]))
+	must(t, err)
+	return major
+}
+
+// settings is the configuration, in the newest version that the containerd reads
+// and all later ones do.
+func (c *containerd) settings() string {
+	version, cri, plugins := 2, "io.containerd.grpc.v1.cri", fmt.Sprintf("bin_dir = %q", cniPlugins)
+	if c.major >= 2 {
+		version, cri, plugins = 3, "io.containerd.cri.v1.runtime", fmt.Sprintf("bin_dirs = [%q]", cniPlugins)
+	}
+	return fmt.Sprintf(`version = %[1]d
+root = %[2]q
+state = %[3]q
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = %[4]q
+[plugins.%[5]q]
+  restrict_oom_score_adj = true
+  [plugins.%[5]q.cni]
+    %[6]s
+    conf_dir = %[7]q
+`, version, c.dir+"/root", c.dir+"/state", c.dir+"/containerd.sock", cri, plugins, c.config.CNIDir)
 }
 
 func (c *containerd) waitForSocket() {

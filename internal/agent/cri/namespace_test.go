@@ -21,8 +21,9 @@ const insideVariable = "KIP_TEST_INSIDE"
 
 // inNamespaces runs the test again as the first process of its own namespaces:
 // whatever it starts, mounts or configures ends with it. It answers true in
-// that process only, which then does the work.
-func inNamespaces(t *testing.T) bool {
+// that process only, which then does the work. Programs are looked for in a
+// directory first; it may be empty.
+func inNamespaces(t *testing.T, programs string) bool {
 	t.Helper()
 	if os.Getenv(insideVariable) != "" {
 		enclose(t)
@@ -37,8 +38,13 @@ func inNamespaces(t *testing.T) bool {
 		}
 	}
 	t.Cleanup(func() { removeCgroups(t, cgroupParent(os.Getpid())) })
+	search := os.Getenv("PATH")
+	if programs != "" {
+		search = programs + ":" + search
+	}
 	command := exec.Command(os.Args[0], "-test.run="+wanted(t), "-test.v", "-test.timeout=5m")
-	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", insideVariable, os.Getpid()), "KIP_TEST_PAUSE="+buildPause(t))
+	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", insideVariable, os.Getpid()), "KIP_TEST_PAUSE="+buildPause(t),
+		"PATH="+search)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
@@ -53,13 +59,14 @@ func inNamespaces(t *testing.T) bool {
 	return false
 }
 
-// wanted is the pattern that this test was chosen by, so that one part of it
-// can be run alone.
+// wanted is a pattern for this test alone, or for the part of it that was
+// chosen.
 func wanted(t *testing.T) string {
-	if pattern := flag.Lookup("test.run").Value.String(); strings.HasPrefix(pattern, t.Name()) {
-		return pattern
+	pattern := "^" + t.Name() + "$"
+	if _, part, chosen := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); chosen {
+		pattern += "/" + part
 	}
-	return "^" + t.Name() + "$"
+	return pattern
 }
 
 // enclose hides the machine's state directories and brings up the loopback.
@@ -110,6 +117,22 @@ func removeCgroups(t *testing.T, parent string) {
 		for i := len(dirs) - 1; i >= 0; i-- {
 			if err := unix.Rmdir(dirs[i]); err != nil {
 				t.Errorf("removing cgroup %s: %v", dirs[i], err)
+			}
+		}
+	}
+}
+
+// unmountAll takes away what is still mounted below a directory, so that it
+// can be removed.
+func unmountAll(t *testing.T, dir string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	must(t, err)
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if path := strings.Fields(lines[i])[1]; strings.HasPrefix(path, dir+"/") {
+			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+				t.Errorf("unmounting %s: %v", path, err)
 			}
 		}
 	}

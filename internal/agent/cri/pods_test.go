@@ -21,12 +21,28 @@ import (
 	"kip.elotl.co/internal/itzo"
 )
 
-// TestContainerd runs pods on a real containerd.
-func TestContainerd(t *testing.T) {
-	if !inNamespaces(t) {
+// TestContainerd runs pods on the machine's containerd, which is 1.x with
+// Debian 12: the kernel tells of what ends.
+func TestContainerd(t *testing.T) { testPods(t, "") }
+
+// TestContainerd2 runs them on one that tells its events.
+func TestContainerd2(t *testing.T) {
+	built, err := filepath.Abs("../../../bin/containerd2")
+	must(t, err)
+	if _, err := os.Stat(built); err != nil {
+		t.Skip("needs containerd 2: make containerd2")
+	}
+	testPods(t, built)
+}
+
+// testPods runs pods on the containerd in a directory; empty: the machine's.
+// No test looks at the runtime from time to time: it has to tell of everything.
+func testPods(t *testing.T, dir string) {
+	if !inNamespaces(t, dir) {
 		return
 	}
 	c := startContainerd(t)
+	t.Logf("containerd %d", c.major)
 	tests := map[string]func(*testing.T, *cell){
 		"two containers":    testTwoContainers,
 		"restarts":          testRestarts,
@@ -320,20 +336,4 @@ func processNamed(t *testing.T, name string) int {
 	}
 	t.Fatalf("no process %s", name)
 	return 0
-}
-
-// unmountAll takes away what is still mounted below a directory, so that it
-// can be removed.
-func unmountAll(t *testing.T, dir string) {
-	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	must(t, err)
-	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if path := strings.Fields(lines[i])[1]; strings.HasPrefix(path, dir+"/") {
-			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
-				t.Errorf("unmounting %s: %v", path, err)
-			}
-		}
-	}
 }

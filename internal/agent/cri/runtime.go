@@ -128,7 +128,9 @@ func (r *Runtime) Watch(ctx context.Context, changed func()) error {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { ended <- runtime.GetContainerEvents(ctx, events, nil) }()
+	// Between the last look and the events' beginning something may have ended.
+	begun := func(runtimeapi.RuntimeService_GetContainerEventsClient) { changed() }
+	go func() { ended <- runtime.GetContainerEvents(ctx, events, begun) }()
 	for {
 		select {
 		case <-events:
