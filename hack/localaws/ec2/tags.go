@@ -29,8 +29,8 @@ func (s *Server) createTags(_ context.Context, c *Call) (response, error) {
 	return &done{Return: true}, nil
 }
 
-// deleteTags takes off the tags named; one that is named with a value goes
-// only if it has that value.
+// deleteTags takes off the tags named, or all when none is; one that is named
+// with a value goes only if it has that value.
 func (s *Server) deleteTags(_ context.Context, c *Call) (response, error) {
 	ids, err := taggedResources(c)
 	if err != nil {
@@ -46,9 +46,6 @@ func (s *Server) deleteTags(_ context.Context, c *Call) (response, error) {
 	}
 	if err := c.finish(); err != nil {
 		return nil, err
-	}
-	if len(drop) == 0 {
-		return nil, awserr.New("MissingParameter", "The request must contain the parameter Tag")
 	}
 	if err := s.World.DeleteTags(ids, drop); err != nil {
 		return nil, err

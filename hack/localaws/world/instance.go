@@ -108,14 +108,18 @@ func (i *Instance) clone() *Instance {
 	return &c
 }
 
-// withTags is a copy of tags with set put over it and drop taken out; a nil
-// value in drop takes the key whatever its value is.
-func withTags(tags, set map[string]string, drop map[string]*string) map[string]string {
-	out := maps.Clone(tags)
-	if out == nil {
-		out = map[string]string{}
-	}
-	maps.Copy(out, set)
+// with is a copy of tags with more put over it.
+func with(tags, more map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, tags)
+	maps.Copy(out, more)
+	return out
+}
+
+// without is a copy of tags with drop taken out; a nil value in drop takes the
+// key whatever its value is.
+func without(tags map[string]string, drop map[string]*string) map[string]string {
+	out := with(tags, nil)
 	for k, v := range drop {
 		if have, ok := out[k]; ok && (v == nil || *v == have) {
 			delete(out, k)

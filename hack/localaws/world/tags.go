@@ -12,13 +12,18 @@ const MaxTags = 50
 // SetTags puts tags on resources of any kind, or on none when one of them is
 // unknown or would have too many.
 func (w *World) SetTags(ids []string, tags map[string]string) error {
-	return w.editTags(ids, tags, nil)
+	return w.editTags(ids, func(have map[string]string) map[string]string { return with(have, tags) })
 }
 
-// DeleteTags takes tags off: a nil value takes the key whatever its value is,
-// any other only that value. Tags that are not there are no error.
+// DeleteTags takes tags off, all when none is named: a nil value takes the key
+// whatever its value is, any other only that value. Tags that are not there are
+// no error.
 func (w *World) DeleteTags(ids []string, tags map[string]*string) error {
-	return w.editTags(ids, nil, tags)
+	edit := func(have map[string]string) map[string]string { return without(have, tags) }
+	if len(tags) == 0 {
+		edit = func(map[string]string) map[string]string { return map[string]string{} }
+	}
+	return w.editTags(ids, edit)
 }
 
 // TagsOf are the tags of a resource that is not made by a launch: a subnet,
@@ -37,11 +42,12 @@ func (w *World) tagsOfLocked(id string) map[string]string {
 	return image.Tags
 }
 
-func (w *World) editTags(ids []string, set map[string]string, drop map[string]*string) error {
+// editTags makes the tags of each resource what edit makes of them.
+func (w *World) editTags(ids []string, edit func(map[string]string) map[string]string) error {
 	w.mu.Lock()
 	var edits []tagEdit
 	for _, id := range ids {
-		e, err := w.tagEdit(id, set, drop)
+		e, err := w.tagEdit(id, edit)
 		if err != nil {
 			w.mu.Unlock()
 			return err
@@ -71,12 +77,11 @@ type tagEdit struct {
 	slot  *slot
 	write func(*Instance, map[string]string)
 	read  func(*Instance) map[string]string
-	set   map[string]string
-	drop  map[string]*string
+	edit  func(map[string]string) map[string]string
 }
 
-func (w *World) tagEdit(id string, set map[string]string, drop map[string]*string) (tagEdit, error) {
-	e := tagEdit{id: id, set: set, drop: drop}
+func (w *World) tagEdit(id string, edit func(map[string]string) map[string]string) (tagEdit, error) {
+	e := tagEdit{id: id, edit: edit}
 	if !w.findTagged(&e) {
 		return e, unknownResource(id)
 	}
@@ -84,7 +89,7 @@ func (w *World) tagEdit(id string, set map[string]string, drop map[string]*strin
 	if e.slot != nil {
 		have = e.read(e.slot.instance)
 	}
-	if len(withTags(have, set, drop)) > MaxTags {
+	if len(edit(have)) > MaxTags {
 		return e, awserr.New("TagLimitExceeded", "You have reached the maximum of %d tags on resource '%s'", MaxTags, id)
 	}
 	return e, nil
@@ -153,11 +158,11 @@ func (w *World) inCatalog(id string) bool {
 // the file of tags. The caller holds w.mu.
 func (e tagEdit) apply(w *World) *reservation {
 	if e.slot == nil {
-		w.tags[e.id] = withTags(w.tagsOfLocked(e.id), e.set, e.drop)
+		w.tags[e.id] = e.edit(w.tagsOfLocked(e.id))
 		return nil
 	}
 	next := e.slot.instance.clone()
-	e.write(next, withTags(e.read(next), e.set, e.drop))
+	e.write(next, e.edit(e.read(next)))
 	e.slot.instance = next
 	return w.reservations[next.ReservationID]
 }

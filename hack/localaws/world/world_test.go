@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -239,11 +240,20 @@ func TestLaunchIsNotAnsweredUnsaved(t *testing.T) {
 	}
 }
 
-func TestWithTags(t *testing.T) {
+func TestEditsOfTagsAreCopies(t *testing.T) {
 	value, other := "1", "2"
-	got := withTags(map[string]string{"a": "1", "b": "1", "c": "1"}, map[string]string{"d": "4"}, map[string]*string{"a": nil, "b": &value, "c": &other, "x": nil})
-	if len(got) != 2 || got["c"] != "1" || got["d"] != "4" {
-		t.Errorf("got %v", got)
+	have := map[string]string{"a": "1", "b": "1", "c": "1"}
+	if got := without(have, map[string]*string{"a": nil, "b": &value, "c": &other, "x": nil}); !maps.Equal(got, map[string]string{"c": "1"}) {
+		t.Errorf("without: %v", got)
+	}
+	if got := with(have, map[string]string{"a": "2", "d": "4"}); !maps.Equal(got, map[string]string{"a": "2", "b": "1", "c": "1", "d": "4"}) {
+		t.Errorf("with: %v", got)
+	}
+	if got := with(nil, nil); got == nil || len(got) != 0 {
+		t.Errorf("with nothing: %v", got)
+	}
+	if !maps.Equal(have, map[string]string{"a": "1", "b": "1", "c": "1"}) {
+		t.Errorf("what was given is changed: %v", have)
 	}
 }
 
