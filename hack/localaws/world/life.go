@@ -222,24 +222,34 @@ type StateChange struct {
 	Before, After State
 }
 
-// Terminate ends all the instances, or none when one of them is unknown or
-// protected. Those that have ended already are no error.
+// Terminate ends all the instances, or none when one of them is unknown. When
+// one is protected the call fails too, but saves only those named that are in
+// the same zone. Those that have ended already are no error.
 func (w *World) Terminate(ids []string) ([]StateChange, error) {
+	var named []*Instance
 	for _, id := range ids {
 		i, ok := w.Instance(id)
 		if !ok {
 			return nil, UnknownInstances(w, ids)
 		}
+		named = append(named, i)
+	}
+	spared := map[string]bool{} // by zone
+	var err error
+	for _, i := range named {
 		if i.DisableAPITermination && i.State != Terminated {
-			return nil, awserr.New("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", id)
+			spared[i.Zone] = true
+			err = awserr.New("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", i.ID)
 		}
 	}
 	var out []StateChange
-	for _, id := range ids {
-		before, after := w.endWith(id, UserShutdown, "User initiated")
-		out = append(out, StateChange{ID: id, Before: before, After: after})
+	for _, i := range named {
+		if !spared[i.Zone] {
+			before, after := w.endWith(i.ID, UserShutdown, "User initiated")
+			out = append(out, StateChange{ID: i.ID, Before: before, After: after})
+		}
 	}
-	return out, nil
+	return out, err
 }
 
 // UnknownInstances is the error that names those of ids that w does not know.
