@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/boot"
@@ -78,8 +79,8 @@ func readLaunch(c *Call) (world.LaunchRequest, error) {
 	if key := p.String("KeyName"); key != "" {
 		return req, awserr.New("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", key)
 	}
-	if len(req.ClientToken) > maxClientToken {
-		return req, awserr.New("InvalidParameterValue", "Value (%s) for parameter clientToken is invalid. It must not be longer than %d characters.", req.ClientToken, maxClientToken)
+	if len(req.ClientToken) > maxClientToken || strings.ContainsFunc(req.ClientToken, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return req, awserr.New("InvalidParameterValue", "Value (%s) for parameter clientToken is invalid. It must be at most %d ASCII characters.", req.ClientToken, maxClientToken)
 	}
 	return req, p.Finish()
 }

@@ -283,14 +283,6 @@ func TestClientToken(t *testing.T) {
 	}
 	_, err := c.RunInstances(t.Context(), launch(everything(c), func(in *sdk.RunInstancesInput) { in.InstanceType = types.InstanceTypeT3Micro }))
 	wantCode(t, err, "IdempotentParameterMismatch")
-
-	// A terminated instance keeps its token for as long as it is listed.
-	c.terminate(t, first...)
-	c.inState(t, first[0], types.InstanceStateNameTerminated)
-	out, err := c.RunInstances(t.Context(), launch(everything(c)))
-	if err != nil || *out.Instances[0].InstanceId != first[0] || out.Instances[0].State.Name != types.InstanceStateNameTerminated {
-		t.Errorf("launch with the token of a terminated instance: %+v, %v", out, err)
-	}
 	var created int
 	for _, e := range c.journal.Since(0, "RunInstances") {
 		created += len(e.Created)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ type Launched struct {
 
 // Launch makes the instances asked for and starts to boot them. When it
 // returns they are saved. A client token is remembered for as long as one of
-// its instances is listed.
+// its instances is listed, and of no use any more once all are terminated.
 func (w *World) Launch(req LaunchRequest) (Launched, error) {
 	w.mu.Lock()
 	out, r, gone, err := w.launchLocked(req)
@@ -96,10 +97,9 @@ func (w *World) launchLocked(req LaunchRequest) (Launched, *reservation, []*rese
 		return Launched{}, nil, nil, awserr.New("Unavailable", "The service is unavailable. Please try again shortly.")
 	}
 	gone := w.forgetExpired()
-	if r := w.tokens[req.ClientToken]; r != nil && req.ClientToken != "" {
-		if r.Fingerprint != req.Fingerprint {
-			return Launched{}, nil, gone, awserr.New("IdempotentParameterMismatch",
-				"The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
+	if r := w.tokens[req.ClientToken]; r != nil && req.ClientToken != "" && !req.DryRun {
+		if err := w.checkRepeated(req, r); err != nil {
+			return Launched{}, nil, gone, err
 		}
 		return w.launched(r, false), r, gone, nil
 	}
@@ -112,6 +112,21 @@ func (w *World) launchLocked(req LaunchRequest) (Launched, *reservation, []*rese
 	}
 	r := w.reserve(req, p)
 	return w.launched(r, true), r, gone, nil
+}
+
+// checkRepeated says whether a request may be answered with what its token
+// launched before. The caller holds w.mu.
+func (w *World) checkRepeated(req LaunchRequest, r *reservation) error {
+	if r.Fingerprint != req.Fingerprint {
+		return awserr.New("IdempotentParameterMismatch",
+			"The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
+	}
+	left := slices.ContainsFunc(r.instances, func(id string) bool { return w.slots[id].instance.State != Terminated })
+	if !left {
+		return awserr.New("IdempotentInstanceTerminated",
+			"The request to launch an instance uses the same client token as a previous request for which the instance has been terminated.")
+	}
+	return nil
 }
 
 func (w *World) launched(r *reservation, created bool) Launched {
