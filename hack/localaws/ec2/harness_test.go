@@ -45,9 +45,9 @@ type option func(*world.Config)
 
 func withClock(c clock.Clock) option { return func(w *world.Config) { w.Clock = c } }
 
-func newCatalog(t *testing.T, network string) *catalog.Catalog {
+func newCatalog(t *testing.T, region, network string) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.New("us-east-1", netip.MustParsePrefix(network))
+	c, err := catalog.New(region, netip.MustParsePrefix(network))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...o
 	t.Helper()
 	c := &cloud{backend: backend, faults: &faults.Set{}, dir: dir}
 	log := testr.New(t)
-	cfg := world.Config{Catalog: newCatalog(t, "10.9.0.0/24"), Backend: backend, Capacity: c.faults, Clock: clock.RealClock{}, Log: log, Dir: dir}
+	cfg := world.Config{Catalog: newCatalog(t, "us-east-1", "10.9.0.0/24"), Backend: backend, Capacity: c.faults, Clock: clock.RealClock{}, Log: log, Dir: dir}
 	for _, o := range options {
 		o(&cfg)
 	}
@@ -77,7 +77,7 @@ func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...o
 	}
 	c.server = httptest.NewServer(ec2.New(ec2.Config{World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log}))
 	c.url = c.server.URL
-	c.Client = client(c.url, "us-east-1", credentials.NewStaticCredentialsProvider("AKIDLOCAL", "secret", ""))
+	c.Client = client(c.url, cfg.Catalog.Region, credentials.NewStaticCredentialsProvider("AKIDLOCAL", "secret", ""))
 	t.Cleanup(c.crash)
 	return c
 }

@@ -90,7 +90,8 @@ type describeInstancesResponse struct {
 
 func (s *Server) describeInstances(_ context.Context, c *Call) (response, error) {
 	ids := c.Params.Strings("InstanceId")
-	found, next, err := s.selectInstances(c, ids, s.instanceFields())
+	tags := func(i instance) map[string]string { return i.Tags }
+	found, next, err := s.selectInstances(c, ids, s.instanceFields(), tags)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +99,8 @@ func (s *Server) describeInstances(_ context.Context, c *Call) (response, error)
 }
 
 // selectInstances does what the two calls that list instances have in common:
-// ids, filters and pages.
-func (s *Server) selectInstances(c *Call, ids []string, known fields[*world.Instance], also ...func(*world.Instance) bool) ([]*world.Instance, string, error) {
+// ids, filters (those by tag only with tags) and pages.
+func (s *Server) selectInstances(c *Call, ids []string, known fields[instance], tags func(instance) map[string]string, also ...func(instance) bool) ([]instance, string, error) {
 	pages, err := readPaging(c.Params, 5, 1000, 0)
 	if err != nil {
 		return nil, "", err
@@ -107,7 +108,7 @@ func (s *Server) selectInstances(c *Call, ids []string, known fields[*world.Inst
 	if len(ids) > 0 && pages.size > 0 {
 		return nil, "", awserr.New("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
 	}
-	test, err := selects(readFilters(c.Params), known, func(i *world.Instance) map[string]string { return i.Tags })
+	test, err := selects(readFilters(c.Params), known, tags)
 	if err != nil {
 		return nil, "", err
 	}
@@ -167,9 +168,9 @@ func (s *Server) instanceFields() fields[instance] {
 		"virtualization-type":          always[instance]("hvm"),
 		"root-device-type":             always[instance]("ebs"),
 		"tenancy":                      one(func(i instance) string { return i.Tenancy }),
-		"instance-lifecycle": attached(func(i instance) []string {
+		"instance-lifecycle": func(i instance) []string {
 			return keep([]string{i.Market}, func(m string) bool { return m == world.Spot })
-		}),
+		},
 		"subnet-id":                   attached(func(i instance) []string { return []string{i.SubnetID} }),
 		"vpc-id":                      attached(func(i instance) []string { return []string{i.VPCID} }),
 		"private-ip-address":          attached(func(i instance) []string { return []string{i.PrivateIP().String()} }),

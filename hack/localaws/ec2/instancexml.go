@@ -159,7 +159,7 @@ func (s *Server) instance(i *world.Instance) instanceXML {
 	t, _ := s.World.Catalog.Type(i.InstanceType)
 	x := instanceXML{
 		ID: i.ID, ImageID: i.ImageID, State: stateXML(i.State), TransitionReason: i.TransitionReason,
-		PrivateDNSName: s.privateDNS(i.PrivateIP()), DNSName: publicDNS(i.PublicIP),
+		PrivateDNSName: s.privateDNS(i.PrivateIP()), DNSName: s.publicDNS(i.PublicIP),
 		AMILaunchIndex: i.LaunchIndex, InstanceType: i.InstanceType, LaunchTime: timestamp(i.LaunchTime),
 		Placement: s.placement(i), Monitoring: monitoring(i), SourceDestCheck: i.SourceDestCheckOn,
 		Architecture: i.Architecture, RootDeviceType: "ebs", RootDeviceName: i.RootDevice,
@@ -242,7 +242,7 @@ func (s *Server) networkInterface(i *world.Instance) interfaceXML {
 		Attachment: attachmentXML{ID: i.AttachmentID, Status: "attached", AttachTime: timestamp(i.LaunchTime), DeleteOnTermination: true},
 	}
 	if i.PublicIP.IsValid() {
-		x.Association = &associationXML{PublicIP: i.PublicIP.String(), PublicDNS: publicDNS(i.PublicIP), Owner: "amazon"}
+		x.Association = &associationXML{PublicIP: i.PublicIP.String(), PublicDNS: s.publicDNS(i.PublicIP), Owner: "amazon"}
 	}
 	for n, a := range i.PrivateIPs {
 		addr := addressXML{IP: a.String(), DNS: s.privateDNS(a), Primary: n == 0}
@@ -266,11 +266,16 @@ func (s *Server) privateDNS(a netip.Addr) string {
 	return fmt.Sprintf("ip-%s.%s", dashed(a), domain)
 }
 
-func publicDNS(a netip.Addr) string {
+// publicDNS is the name that a public address has in the region.
+func (s *Server) publicDNS(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
-	return fmt.Sprintf("ec2-%s.compute-1.amazonaws.com", dashed(a))
+	domain := s.World.Catalog.Region + ".compute"
+	if s.World.Catalog.Region == "us-east-1" {
+		domain = "compute-1"
+	}
+	return fmt.Sprintf("ec2-%s.%s.amazonaws.com", dashed(a), domain)
 }
 
 func dashed(a netip.Addr) string { return strings.ReplaceAll(a.String(), ".", "-") }

@@ -33,14 +33,17 @@ type reachableItem struct {
 	Status string `xml:"status"`
 }
 
+// maxStatusIDs is how many instances a call can name.
+const maxStatusIDs = 100
+
 func (s *Server) describeInstanceStatus(_ context.Context, c *Call) (response, error) {
 	ids := c.Params.Strings("InstanceId")
 	all := isTrue(c.Params.Bool("IncludeAllInstances"))
-	known := s.instanceFields()
-	known["instance-status.status"] = one(func(i instance) string { return reachability(i).Status })
-	known["system-status.status"] = known["instance-status.status"]
+	if len(ids) > maxStatusIDs {
+		return nil, awserr.New("InvalidParameterValue", "At most %d instance IDs can be specified, not %d", maxStatusIDs, len(ids))
+	}
 	shown := func(i instance) bool { return all || i.State == world.Running }
-	found, next, err := s.selectInstances(c, ids, known, shown)
+	found, next, err := s.selectInstances(c, ids, s.statusFields(), nil, shown)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +53,28 @@ func (s *Server) describeInstanceStatus(_ context.Context, c *Call) (response, e
 		out.Statuses = append(out.Statuses, statusXML{ID: i.ID, Zone: p.Zone, ZoneID: p.ZoneID, State: stateXML(i.State), System: reachability(i), Instance: reachability(i)})
 	}
 	return out, nil
+}
+
+// statusFields are DescribeInstanceStatus' filters. It has none for tags.
+func (s *Server) statusFields() fields[instance] {
+	status := one(func(i instance) string { return reachability(i).Status })
+	reachable := func(i instance) []string {
+		var out []string
+		for _, d := range reachability(i).Details {
+			out = append(out, d.Status)
+		}
+		return out
+	}
+	return fields[instance]{
+		"availability-zone":            one(func(i instance) string { return i.Zone }),
+		"availability-zone-id":         one(func(i instance) string { return s.placement(i).ZoneID }),
+		"instance-state-code":          one(func(i instance) string { return itoa(i.State.Code) }),
+		"instance-state-name":          one(func(i instance) string { return i.State.Name }),
+		"instance-status.status":       status,
+		"instance-status.reachability": reachable,
+		"system-status.status":         status,
+		"system-status.reachability":   reachable,
+	}
 }
 
 func reachability(i *world.Instance) summaryXML {
