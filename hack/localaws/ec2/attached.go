@@ -21,7 +21,7 @@ func (s *Server) attachedInstances() []*world.Instance {
 // no others.
 func (s *Server) describeNetworkInterfaces(_ context.Context, c *Call) (response, error) {
 	found, next, err := list(c, s.attachedInstances(), listing[instance]{
-		ids: "NetworkInterfaceId", least: 5,
+		ids: "NetworkInterfaceId", least: 5, idsOrMax: true,
 		id:      func(i instance) string { return i.InterfaceID },
 		tags:    func(i instance) map[string]string { return i.InterfaceTags },
 		missing: func(ids []string) error { return world.NotFound("InvalidNetworkInterfaceID", "networkInterface", ids) },

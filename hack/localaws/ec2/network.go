@@ -40,6 +40,8 @@ type listing[T any] struct {
 	// missing is the error for an id that nothing has.
 	missing func(ids []string) error
 	least   int // smallest MaxResults
+	// idsOrMax calls refuse ids together with MaxResults.
+	idsOrMax bool
 }
 
 // list reads the parameters of such a call and picks from items.
@@ -48,6 +50,9 @@ func list[T any](c *Call, items []T, l listing[T]) ([]T, string, error) {
 	pages, err := readPaging(c.Params, l.least, 1000, 0)
 	if err != nil {
 		return nil, "", err
+	}
+	if l.idsOrMax && len(ids) > 0 && pages.size > 0 {
+		return nil, "", awserr.New("InvalidParameterCombination", "The parameter %s cannot be used with the parameter MaxResults", l.ids)
 	}
 	test, err := selects(readFilters(c.Params), l.fields, l.tags)
 	if err != nil {
