@@ -34,6 +34,10 @@ type Config struct {
 	// SandboxImage is containerd's image of pod sandboxes; empty leaves its
 	// default.
 	SandboxImage string
+	// Containerd are directories of the host by image ID: their containerd,
+	// containerd-shim-runc-v2 and ctr, of version 2, are what cells of that image
+	// have in place of the host's.
+	Containerd map[string]string
 	// Hide are further paths of the host that cells must not see. Hidden
 	// anyway is all but the system itself, and Dir.
 	Hide []string
@@ -60,6 +64,9 @@ func New(cfg Config) (*Backend, error) {
 	}
 	if info, err := os.Stat(cfg.Init); err != nil || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("the first process of cells, %s: not a file (%w)", cfg.Init, err)
+	}
+	if err := cfg.checkContainerd(); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the cells' directory: %w", err)

@@ -23,10 +23,12 @@ import (
 
 const serveCommand = "runcmd:\n- mkdir /run/www && echo hello from the cell >/run/www/index.html\n- busybox httpd -p 7000 -h /run/www\n"
 
-// Two cells with a pod each, through everything that the fabric promises.
+// Two cells with a pod each, through everything that the fabric promises. The
+// second has a containerd 2, where that is built.
 func TestCellsWithPods(t *testing.T) {
 	w := newWorld(t)
 	specs := []boot.Spec{podSpec(w, 0, serveCommand), podSpec(w, 1, "")}
+	specs[1].ImageID = w.withContainerd2(t)
 	var cells []*Machine
 	var pods []*pod
 	for _, spec := range specs {
@@ -64,7 +66,11 @@ func TestCellsWithPods(t *testing.T) {
 			t.Errorf("from the pod: %q", out)
 		}
 	})
-	t.Run("containerd is started again", func(t *testing.T) { checkRestart(t, cells[1], pods[1]) })
+	t.Run("containerd is started again", func(t *testing.T) {
+		for i := range cells {
+			checkRestart(t, cells[i], pods[i])
+		}
+	})
 }
 
 func answers(url, want string) error {

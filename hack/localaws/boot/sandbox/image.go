@@ -12,16 +12,12 @@ import (
 	"kip.elotl.co/hack/localaws/imds"
 )
 
-// containerdRoot needs a real file system beneath it: on the cell's overlay
-// containerd's own overlays cannot be made.
-const containerdRoot = "/var/lib/containerd"
-
 // image lists what is added to the host's root file system.
 func (b *Backend) image(spec boot.Spec) []entry {
 	entries := skeleton()
 	entries = append(entries, identity(spec)...)
 	entries = append(entries, powerCommands()...)
-	entries = append(entries, entry{"/etc/containerd/config.toml", 0o644, containerdConfig(b.cfg.SandboxImage, b.cniDir)})
+	entries = append(entries, b.containerd(spec)...)
 	for _, host := range b.cfg.Registries {
 		entries = append(entries, entry{filepath.Join("/etc/containerd/certs.d", host, "hosts.toml"), 0o644, hostsToml(host)})
 	}
@@ -107,46 +103,6 @@ func lockedShadow(lower string) string {
 		out.WriteString(strings.Join(fields, ":") + "\n")
 	}
 	return out.String()
-}
-
-// containerdConfig is for containerd 1.6 to 2.x, which all read version 2.
-func containerdConfig(sandboxImage, cniDir string) string {
-	image := ""
-	if sandboxImage != "" {
-		image = fmt.Sprintf("  sandbox_image = %q\n", sandboxImage)
-	}
-	return `version = 2
-root = "` + containerdRoot + `"
-state = "/run/containerd"
-# What cells do not need would only slow the start down.
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.native", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.nri.v1.nri",
-]
-
-[plugins."io.containerd.grpc.v1.cri"]
-` + image + `  # Needed where CAP_SYS_RESOURCE is missing, and harmless elsewhere.
-  restrict_oom_score_adj = true
-
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-  SystemdCgroup = false
-
-[plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "` + cniDir + `"
-  conf_dir = "/etc/cni/net.d"
-
-[plugins."io.containerd.grpc.v1.cri".registry]
-  config_path = "/etc/containerd/certs.d"
-`
-}
-
-func hostsToml(host string) string {
-	return fmt.Sprintf("server = \"http://%s\"\n\n[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", host, host)
 }
 
 // findCNI is where the host's packages put the CNI plugins: Debian's, then

@@ -50,18 +50,6 @@ func TestLockedShadow(t *testing.T) {
 	}
 }
 
-func TestContainerdConfig(t *testing.T) {
-	with, without := containerdConfig("r:5000/pause:1", "/opt/cni/bin"), containerdConfig("", "/usr/lib/cni")
-	for _, line := range []string{`sandbox_image = "r:5000/pause:1"`, `bin_dir = "/opt/cni/bin"`, `restrict_oom_score_adj = true`, `config_path = "/etc/containerd/certs.d"`} {
-		if !strings.Contains(with, line) {
-			t.Errorf("no %s in\n%s", line, with)
-		}
-	}
-	if strings.Contains(without, "sandbox_image") {
-		t.Error(without)
-	}
-}
-
 func TestFindCNI(t *testing.T) {
 	lower := t.TempDir()
 	if _, err := findCNI(lower); err == nil || !strings.Contains(err.Error(), "containernetworking-plugins") {

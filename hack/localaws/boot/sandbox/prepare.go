@@ -45,7 +45,7 @@ func (b *Backend) entry(c *cell, spec boot.Spec) enter.Config {
 		Root:        filepath.Join(c.dir, rootDir),
 		Upper:       filepath.Join(c.dir, upperDir),
 		Work:        filepath.Join(c.dir, workDir),
-		Binds:       []enter.Bind{{Source: filepath.Join(c.dir, dataDir), Target: containerdRoot}},
+		Binds:       b.binds(c, spec),
 		Hostname:    shortHostname(spec),
 		Unified:     b.groups.Unified,
 		Hierarchies: b.groups.Hierarchies,

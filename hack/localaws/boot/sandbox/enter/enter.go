@@ -40,7 +40,10 @@ type Config struct {
 
 // Bind makes a directory of the host visible in the cell, where the overlay
 // already has one.
-type Bind struct{ Source, Target string }
+type Bind struct {
+	Source, Target string
+	ReadOnly       bool
+}
 
 // Main does it. It returns only when it fails; the parent has been told then.
 // It must be called from the main goroutine of a process that does nothing else.

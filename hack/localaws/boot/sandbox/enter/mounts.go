@@ -31,11 +31,20 @@ func mountAll(cfg Config) error {
 		return err
 	}
 	for _, b := range cfg.Binds {
-		if err := unix.Mount(b.Source, filepath.Join(cfg.Root, b.Target), "", unix.MS_BIND, ""); err != nil {
+		if err := b.mount(cfg.Root); err != nil {
 			return fmt.Errorf("mounting %s: %w", b.Target, err)
 		}
 	}
 	return nil
+}
+
+func (b Bind) mount(root string) error {
+	target := filepath.Join(root, b.Target)
+	if err := unix.Mount(b.Source, target, "", unix.MS_BIND, ""); err != nil || !b.ReadOnly {
+		return err
+	}
+	// A bind mount takes further flags only when it is mounted again.
+	return unix.Mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
 }
 
 // overlay mounts the root. Nothing in it needs to survive a crash of the
