@@ -56,15 +56,7 @@ func (c *Controller) createCell(ctx context.Context, s *scope) error {
 			PodRef:        &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)},
 		},
 	}
-	err := c.Client.Create(ctx, cell)
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		return nil
-	case apierrors.IsInvalid(err):
-		return c.refused(ctx, s, &refusal{reason: v1beta1.ReasonInvalidInstanceType,
-			message: fmt.Sprintf("annotation %s: %q is not the name of an instance type, such as m5.large",
-				v1beta1.AnnotationInstanceType, cell.Spec.InstanceType)})
-	case err != nil:
+	if err := c.Client.Create(ctx, cell); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating the pod's Cell: %w", err)
 	}
 	return nil

@@ -162,6 +162,7 @@ func (r *recordingRuntime) seen() (starts int, graces []time.Duration, pulls []i
 // recordingHost notes what packages hold.
 type recordingHost struct {
 	*fake.Host
+	gate  *gate // of what is to be kept; nil: open
 	mu    sync.Mutex
 	files map[string]map[string]string // package → path → content
 }
@@ -175,6 +176,29 @@ func (h *recordingHost) Deploy(name string, archive io.Reader) error {
 	h.files[name] = files
 	h.mu.Unlock()
 	return h.Host.Deploy(name, bytes.NewReader(nil))
+}
+
+// gate holds up whoever enters it, until it is opened.
+type gate struct{ entered, open chan struct{} }
+
+// hold makes the agent accept no pod before the gate is opened.
+func (h *hollow) hold(t *testing.T) (entered <-chan struct{}, open func()) {
+	g := &gate{entered: make(chan struct{}, 100), open: make(chan struct{})}
+	h.host.gate = g
+	open = sync.OnceFunc(func() { close(g.open) })
+	t.Cleanup(open)
+	return g.entered, open
+}
+
+func (h *recordingHost) Save(state []byte) error {
+	if h.gate != nil {
+		select {
+		case h.gate.entered <- struct{}{}:
+		default:
+		}
+		<-h.gate.open
+	}
+	return h.Host.Save(state)
 }
 
 func (h *recordingHost) content(pkg, path string) string {

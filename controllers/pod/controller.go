@@ -92,8 +92,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case !pod.DeletionTimestamp.IsZero():
 		return c.stop(ctx, s)
 	case terminal(pod):
-		c.keepLogs(ctx, s)
-		return ctrl.Result{}, c.endCell(ctx, s)
+		return ctrl.Result{}, c.finish(ctx, s)
 	}
 	return c.run(ctx, s)
 }
@@ -121,12 +120,12 @@ func terminal(pod *corev1.Pod) bool {
 
 // run brings a pod that is to run to run, and keeps its status true.
 func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
-	if refusal := refuse(s.pod, expectedAgent()); refusal != nil {
-		if !dispatched(s.pod) {
-			return ctrl.Result{}, c.refused(ctx, s, refusal)
+	// One that was dispatched and changed since goes on as it was.
+	if refusal := refuse(s.pod, expectedAgent()); refusal != nil && !dispatched(s.pod) {
+		if err := c.refused(ctx, s, refusal); err != nil {
+			return ctrl.Result{}, err
 		}
-		// It was changed, and goes on as it was.
-		c.Events.Eventf(s.pod, nil, corev1.EventTypeWarning, refusal.reason, "Run", "%s", refusal.message)
+		return ctrl.Result{}, c.endCell(ctx, s)
 	}
 	switch state := cellState(s.cell); {
 	case state == cellReady:
@@ -136,7 +135,7 @@ func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
 	case outdated(s.cell, s.pod):
 		return ctrl.Result{}, c.deleteCell(ctx, s.cell)
 	}
-	return ctrl.Result{}, c.pending(ctx, s)
+	return c.pending(ctx, s)
 }
 
 // withoutCell fails a pod that ran on a cell which is no more. One that did
@@ -162,16 +161,17 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	seen := c.observers.watch(s.pod, s.cell, agent)
 	switch {
 	case seen.reply == nil:
-		return ctrl.Result{}, nil
-	case seen.reply.PodUID == "" && seen.dispatched:
-		return ctrl.Result{}, nil // the agent's answer is on its way
+		return c.awaitAgent(ctx, s, seen)
 	case seen.reply.PodUID == "":
-		return c.dispatch(ctx, s, agent)
+		return c.dispatch(ctx, s, agent, seen)
 	case seen.reply.PodUID != s.pod.UID:
 		return ctrl.Result{}, fmt.Errorf("cell %s runs another pod (UID %s)", s.cell.Name, seen.reply.PodUID)
+	}
+	if left := c.settling(s.pod, seen); left > 0 {
+		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	return ctrl.Result{}, c.copyStatus(ctx, s, seen.reply.Status)
 }
 
-// lookAgain is when to look again where no event is sure to come.
-const lookAgain = 5 * time.Second
+// newPod is how long the API server's authorizer may take to learn of a pod.
+const newPod = 5 * time.Second

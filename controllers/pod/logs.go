@@ -2,12 +2,13 @@ package pod
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/lastlogs"
@@ -23,27 +24,48 @@ type LogKeeper interface {
 // keepLogsTimeout bounds how long the end of a cell waits for its logs.
 const keepLogsTimeout = 5 * time.Second
 
-// keepLogs fetches the last logs of a pod that has ended, best effort: a cell
-// that does not give them costs money all the same.
-func (c *Controller) keepLogs(ctx context.Context, s *scope) {
-	if cellState(s.cell) != cellReady {
-		return
-	}
-	agent, err := c.Agents.ForCell(s.cell)
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, keepLogsTimeout)
-	defer cancel()
-	for i := range s.pod.Spec.Containers {
-		name := s.pod.Spec.Containers[i].Name
-		if _, kept := c.Logs.Get(s.pod.UID, name); kept {
-			continue
+// finish ends the cell of a pod that has ended, when its last logs are kept:
+// best effort, for a cell that does not give them costs money all the same.
+func (c *Controller) finish(ctx context.Context, s *scope) error {
+	if cellState(s.cell) == cellReady && !c.logsKept(s.pod) {
+		agent, err := c.Agents.ForCell(s.cell)
+		if err != nil {
+			return err
 		}
-		if err := c.keepLog(ctx, s.pod, name, agent); err != nil {
-			log.FromContext(ctx).Info("the last logs of a container are lost", "container", name, "error", err.Error())
+		switch c.observers.known(s.pod, s.cell).calls[callLogs].state {
+		case notMade:
+			pod := s.pod.DeepCopy()
+			c.observers.start(pod.UID, callLogs, keepLogsTimeout, func(ctx context.Context) error {
+				return c.keepLogs(ctx, pod, agent)
+			})
+			return nil
+		case underWay:
+			return nil
+		case answered:
 		}
 	}
+	return c.endCell(ctx, s)
+}
+
+func (c *Controller) logsKept(pod *corev1.Pod) bool {
+	for i := range pod.Spec.Containers {
+		if _, kept := c.Logs.Get(pod.UID, pod.Spec.Containers[i].Name); !kept {
+			return false
+		}
+	}
+	return true
+}
+
+// keepLogs fetches the last logs of all containers.
+func (c *Controller) keepLogs(ctx context.Context, pod *corev1.Pod, agent *itzo.Client) error {
+	var errs []error
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		if err := c.keepLog(ctx, pod, name, agent); err != nil {
+			errs = append(errs, fmt.Errorf("keeping the last log of container %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Controller) keepLog(ctx context.Context, pod *corev1.Pod, container string, agent *itzo.Client) error {

@@ -6,13 +6,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -25,34 +25,44 @@ const (
 	retryMost  = 5 * time.Second
 )
 
-// observation is what is known of a pod from its agent. reply is nil until the
-// first answer; err is why the last question got none.
+// observation is what is known of a pod from its agent.
 type observation struct {
+	// reply is the agent's last, nil until the first.
 	reply *itzo.StatusReply
-	err   error
-	// dispatched: the agent has taken the pod since it gave this reply.
-	dispatched bool
+	// err is why the last question got no answer; nil when it got one.
+	err error
+	// since is when the agent was asked first.
+	since time.Time
+	// taken is when the agent was first seen to have the pod.
+	taken time.Time
+	// stopAt is the end of the grace period that the agent was last told.
+	stopAt time.Time
+	calls  [callKinds]call
 }
 
-// observers ask the agents of dispatched pods, one goroutine per pod that
-// waits in a long poll, and make an event of every change.
+// observers talk to the agents of pods, so that no reconcile has to wait for
+// one: a goroutine per pod asks in a long poll how it is, others make the calls
+// of calls.go. Every change and every answer makes an event.
 type observers struct {
 	clock  clock.WithTicker
 	events chan event.TypedGenericEvent[*corev1.Pod]
 
 	base context.Context // the life of all observers
 	end  context.CancelFunc
+	work sync.WaitGroup
 
 	mu    sync.Mutex
 	byUID map[types.UID]*observer
 }
 
+// observer is all that goes on with one pod's agent.
 type observer struct {
+	ctx    context.Context // until the pod is forgotten
 	cancel context.CancelFunc
+	pod    *corev1.Pod // its name and UID
 	cell   types.UID
+	asking bool
 	seen   observation
-	// stopAt is the end of the grace period that the agent was last told.
-	stopAt time.Time
 	// ending is when the pod was first seen to be ending.
 	ending time.Time
 }
@@ -62,10 +72,13 @@ func newObservers(c clock.WithTicker) *observers {
 	return &observers{base: base, end: end, clock: c, events: make(chan event.TypedGenericEvent[*corev1.Pod]), byUID: map[types.UID]*observer{}}
 }
 
-// Start binds the observers' life to the manager's.
+// Start binds the observers' life to the manager's: it returns when all have ended.
 func (o *observers) Start(ctx context.Context) error {
 	<-ctx.Done()
+	o.mu.Lock()
 	o.end()
+	o.mu.Unlock()
+	o.work.Wait()
 	return nil
 }
 
@@ -73,49 +86,50 @@ func (o *observers) Start(ctx context.Context) error {
 func (o *observers) watch(pod *corev1.Pod, cell *v1beta1.Cell, agent *itzo.Client) observation {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	running := o.of(pod, cell)
+	if !running.asking {
+		running.asking, running.seen.since = true, o.clock.Now()
+		o.begin(func() { o.run(running, agent) })
+	}
+	return running.seen
+}
+
+// known gives what is known of the pod without asking how it is.
+func (o *observers) known(pod *corev1.Pod, cell *v1beta1.Cell) observation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.of(pod, cell).seen
+}
+
+// of is the pod's observer on this cell; one on another cell ends. The caller
+// holds the lock.
+func (o *observers) of(pod *corev1.Pod, cell *v1beta1.Cell) *observer {
 	if running := o.byUID[pod.UID]; running != nil {
 		if running.cell == cell.UID {
-			return running.seen
+			return running
 		}
 		running.cancel()
 	}
-	ctx, cancel := context.WithCancel(o.base)
-	started := &observer{cancel: cancel, cell: cell.UID}
+	started := &observer{cell: cell.UID, pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}}
+	started.ctx, started.cancel = context.WithCancel(o.base)
 	o.byUID[pod.UID] = started
-	about := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
-	go o.run(ctx, about, started, agent)
-	return observation{}
+	return started
 }
 
-// forget ends the asking.
+// begin runs something that Start waits for. The caller holds the lock.
+func (o *observers) begin(run func()) {
+	if o.base.Err() == nil {
+		o.work.Go(run)
+	}
+}
+
+// forget ends the asking, and all calls that are under way.
 func (o *observers) forget(pod types.UID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if running := o.byUID[pod]; running != nil {
 		running.cancel()
 		delete(o.byUID, pod)
-	}
-}
-
-// stopping notes the end of the grace period that the agent is about to be
-// told, and says whether that is news.
-func (o *observers) stopping(pod types.UID, at time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	running := o.byUID[pod]
-	if running == nil || (!running.stopAt.IsZero() && !at.Before(running.stopAt)) {
-		return false
-	}
-	running.stopAt = at
-	return true
-}
-
-// dispatched notes that the agent has taken the pod.
-func (o *observers) dispatched(pod types.UID) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if running := o.byUID[pod]; running != nil {
-		running.seen.dispatched = true
 	}
 }
 
@@ -133,22 +147,16 @@ func (o *observers) endingSince(pod types.UID) time.Time {
 	return running.ending
 }
 
-// notStopping: telling the agent failed.
-func (o *observers) notStopping(pod types.UID) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if running := o.byUID[pod]; running != nil {
-		running.stopAt = time.Time{}
-	}
-}
-
-func (o *observers) run(ctx context.Context, pod *corev1.Pod, running *observer, agent *itzo.Client) {
+func (o *observers) run(running *observer, agent *itzo.Client) {
+	ctx := running.ctx
 	var last itzo.StatusReply
 	retry := retryFirst
 	for ctx.Err() == nil {
 		reply, err := agent.WaitStatus(ctx, last.Epoch, last.Revision, longPoll)
 		if err != nil {
-			o.failed(running, err)
+			if o.failed(running, err) {
+				o.notify(running)
+			}
 			select {
 			case <-ctx.Done():
 			case <-o.clock.After(retry):
@@ -161,30 +169,39 @@ func (o *observers) run(ctx context.Context, pod *corev1.Pod, running *observer,
 		last = reply
 		o.keep(running, reply)
 		if changed {
-			o.notify(ctx, pod)
+			o.notify(running)
 		}
 	}
 }
 
-// keep keeps an answer; what was dispatched after the last one shows in it,
-// unless the agent was just asked then.
+// keep keeps an answer. That the pod was dispatched shows in the next one that
+// is new; if it does not, the agent has forgotten it.
 func (o *observers) keep(running *observer, reply itzo.StatusReply) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	last := running.seen
-	same := last.reply != nil && last.reply.Epoch == reply.Epoch && last.reply.Revision == reply.Revision
-	running.seen = observation{reply: &reply, dispatched: same && last.dispatched}
+	seen := &running.seen
+	same := seen.reply != nil && seen.reply.Epoch == reply.Epoch && seen.reply.Revision == reply.Revision
+	if !same && seen.calls[callDispatch].state == answered {
+		seen.calls[callDispatch] = call{}
+	}
+	seen.reply, seen.err = &reply, nil
+	if reply.PodUID == running.pod.UID && seen.taken.IsZero() {
+		seen.taken = o.clock.Now()
+	}
 }
 
-func (o *observers) failed(running *observer, err error) {
+// failed keeps why there was no answer, and says whether that is news.
+func (o *observers) failed(running *observer, err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	news := errtext.Of(running.seen.err) != errtext.Of(err)
 	running.seen.err = err
+	return news
 }
 
-func (o *observers) notify(ctx context.Context, pod *corev1.Pod) {
+func (o *observers) notify(running *observer) {
 	select {
-	case o.events <- event.TypedGenericEvent[*corev1.Pod]{Object: pod}:
-	case <-ctx.Done():
+	case o.events <- event.TypedGenericEvent[*corev1.Pod]{Object: running.pod}:
+	case <-running.ctx.Done():
 	}
 }

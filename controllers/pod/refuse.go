@@ -2,9 +2,12 @@ package pod
 
 import (
 	"context"
+	"fmt"
+	"regexp"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
@@ -41,6 +44,9 @@ func refuse(pod *corev1.Pod, agent itzo.Info) *refusal {
 		return &refusal{reason: reasonOSNotSupported, failed: true,
 			message: "spec.os.name: \"" + string(os.Name) + "\": cells run linux"}
 	}
+	if refusal := refuseAnnotations(pod); refusal != nil {
+		return refusal
+	}
 	errs := append(podsupport.Unsupported(pod, agent), podspec.Unsupported(pod)...)
 	if len(errs) > 0 {
 		return &refusal{reason: v1beta1.ReasonUnsupportedField, message: errs.ToAggregate().Error()}
@@ -60,29 +66,32 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 	}
 	status.Reason, status.Message = r.reason, r.message
 	notReadyConditions(status, s.pod, r.reason, r.message, c.Clock.Now())
-	return c.writeStatus(ctx, s, status, corev1.EventTypeWarning)
+	return c.writeProblem(ctx, s, status)
 }
 
-// pending copies to the pod what keeps its cell from being ready, unless that
-// is only the time it takes.
-func (c *Controller) pending(ctx context.Context, s *scope) error {
-	ready := meta.FindStatusCondition(s.cell.Status.Conditions, v1beta1.ConditionReady)
-	if ready == nil || usual(ready.Reason) {
-		if s.pod.Status.Reason == "" {
-			return nil
-		}
-		status := s.pod.Status.DeepCopy()
-		status.Reason, status.Message = "", ""
-		notReadyConditions(status, s.pod, "", "", c.Clock.Now())
-		return c.writeStatus(ctx, s, status, corev1.EventTypeNormal)
+// instanceType is how an instance type's name is written, as in Cell's spec.
+var instanceType = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.[a-z0-9-]+$`)
+
+// maxInstanceType is the length of its name at most, as in Cell's spec.
+const maxInstanceType = 64
+
+// refuseAnnotations says what is wrong about the pod's wishes for its instance.
+func refuseAnnotations(pod *corev1.Pod) *refusal {
+	wanted := pod.Annotations[v1beta1.AnnotationInstanceType]
+	if wanted == "" || len(wanted) <= maxInstanceType && instanceType.MatchString(wanted) {
+		return nil
 	}
-	return c.refused(ctx, s, &refusal{reason: ready.Reason, message: ready.Message})
+	return &refusal{reason: v1beta1.ReasonInvalidInstanceType,
+		message: fmt.Sprintf("annotation %s: %.100q is not the name of an instance type, such as m5.large", v1beta1.AnnotationInstanceType, wanted)}
 }
 
-func usual(reason string) bool {
-	switch reason {
-	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent:
-		return true
+// blame says for the pod's user what keeps the Cell from being ready: an
+// instance type that cannot be had was asked for by the pod's annotation.
+func blame(cell *v1beta1.Cell, ready *metav1.Condition) *refusal {
+	message := ready.Message
+	if wanted := cell.Spec.InstanceType; wanted != "" && ready.Reason == v1beta1.ReasonInvalidInstanceType {
+		message = fmt.Sprintf("annotation %s=%s: %s; name another instance type, or remove the annotation for the class's default",
+			v1beta1.AnnotationInstanceType, wanted, strings.TrimPrefix(message, "spec.instanceType: "))
 	}
-	return false
+	return &refusal{reason: ready.Reason, message: message}
 }

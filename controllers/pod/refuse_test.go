@@ -2,8 +2,10 @@ package pod_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,12 +105,16 @@ func (s *scene) unblamed(p *corev1.Pod) {
 	s.t.Helper()
 	s.podIs(p, "waiting for its cell", func(p *corev1.Pod) bool {
 		for _, c := range p.Status.Conditions {
-			if c.Reason != "" && c.Reason != v1beta1.ReasonCellPending || c.Message != "" {
+			if !unproblematic(c.Reason) {
 				return false
 			}
 		}
-		return p.Status.Phase == corev1.PodPending && p.Status.Reason == "" && p.Status.Message == ""
+		return p.Status.Phase == corev1.PodPending && unproblematic(p.Status.Reason)
 	})
+}
+
+func unproblematic(reason string) bool {
+	return slices.Contains([]string{"", v1beta1.ReasonCellPending, v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent}, reason)
 }
 
 // An instance type that is well written but that there is not: the Cell says
@@ -118,9 +124,9 @@ func TestUnknownInstanceType(t *testing.T) {
 	s.operator()
 	p := s.add("web", func(p *corev1.Pod) { p.Annotations[v1beta1.AnnotationInstanceType] = "m99.large" })
 	cell := s.cellOf(p)
-	const message = `spec.instanceType: "m99.large" is not offered`
-	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInvalidInstanceType, message)
-	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType, message)
+	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInvalidInstanceType, `spec.instanceType: "m99.large" is not offered`)
+	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
+		`annotation pod.elotl.co/instance-type=m99.large: "m99.large" is not offered; name another instance type, or remove the annotation for the class's default`)
 	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"m5.large"}}}`)
 	s.cellEnds(cell)
 	s.eventually("the pod has a Cell of the new type", func() error {
@@ -150,6 +156,56 @@ func TestProblemOfTheClass(t *testing.T) {
 	s.unblamed(p)
 	s.boot(p)
 	s.running(p)
+}
+
+// A changed image would make a kubelet restart the container; a cell goes on,
+// and that is told.
+func TestImageChangedOfARunningPod(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p, _, h := s.start("web")
+	s.update(p, `{"spec":{"containers":[{"name":"main","image":"registry.example/busybox:2"}]}}`)
+	s.event(p, v1beta1.ReasonUnsupportedField, "spec.containers[0].image: Forbidden: cannot change on a running cell; its containers go on as they were")
+	s.poke(p)
+	s.settled()
+	if told := s.eventCount(p, v1beta1.ReasonUnsupportedField); told != 1 {
+		t.Errorf("it was told %d times", told)
+	}
+	s.running(p)
+	if starts, _, _ := h.runtime.seen(); starts != 1 {
+		t.Errorf("container was started %d times", starts)
+	}
+}
+
+// A pod whose wish is spoiled while its cell boots does not keep the cell.
+func TestRefusedPodKeepsNoCell(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web")
+	cell := s.cellOf(p)
+	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"large"}}}`)
+	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
+		`annotation pod.elotl.co/instance-type: "large" is not the name of an instance type, such as m5.large`)
+	s.cellEnds(cell)
+}
+
+// What takes long says why, also when nothing is wrong.
+func TestLongWaitHasAReason(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web")
+	cell := s.cellOf(p)
+	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonWaitingForAgent, "instance i-1 is launched, its agent has not answered yet")
+	s.clock.shift(time.Minute)
+	s.poke(p)
+	p = s.podIs(p, "saying what it waits for", func(p *corev1.Pod) bool { return p.Status.Reason == v1beta1.ReasonWaitingForAgent })
+	if p.Status.Message != "instance i-1 is launched, its agent has not answered yet" {
+		t.Errorf("message is %q", p.Status.Message)
+	}
+	s.boot(p)
+	if p = s.running(p); p.Status.Reason != "" {
+		t.Errorf("reason is still %s", p.Status.Reason)
+	}
 }
 
 // A running pod that is changed into something that its agent cannot do goes

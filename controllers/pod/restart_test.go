@@ -2,9 +2,11 @@ package pod_test
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/pki"
 )
 
@@ -100,9 +102,11 @@ func TestImpostor(t *testing.T) {
 		return id
 	})
 	s.settled()
-	if found, err := s.get(p); err != nil || found.Status.Phase != corev1.PodPending {
-		t.Errorf("pod is %s, error %v", found.Status.Phase, err)
-	}
+	s.clock.shift(time.Minute)
+	s.poke(p)
+	s.podIs(p, "told so", func(p *corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodPending && p.Status.Reason == v1beta1.ReasonWrongIdentity
+	})
 	if got := impostor.host.content("content", "user"); got != "" {
 		t.Errorf("it was given %q", got)
 	}

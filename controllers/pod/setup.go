@@ -24,8 +24,8 @@ import (
 	"kip.elotl.co/api/v1beta1"
 )
 
-// workers is how many pods are worked on at once; each waits for the API
-// server or an agent most of the time.
+// workers is how many pods are worked on at once; each waits for the API server
+// most of the time, none for an agent.
 const workers = 50
 
 // The operator's own identity:
@@ -36,7 +36,7 @@ const workers = 50
 
 // As a node (constrained impersonation, Kubernetes 1.36):
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=nodes,verbs="impersonate:arbitrary-node"
-// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs="impersonate-on:arbitrary-node:get"
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs="impersonate-on:arbitrary-node:get";"impersonate-on:arbitrary-node:watch"
 // +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs="impersonate-on:arbitrary-node:create"
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs="impersonate-on:arbitrary-node:patch"
 // +kubebuilder:rbac:groups="",resources=pods,verbs="impersonate-on:arbitrary-node:delete"
@@ -62,12 +62,20 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(c)
 }
 
-// podEvents enqueues pods, and drops what is kept in memory of those that are gone.
+// podEvents enqueues pods, tells of changes that nobody takes up, and drops what
+// is kept in memory of pods that are gone.
 func (c *Controller) podEvents() handler.EventHandler {
 	enqueue := &handler.EnqueueRequestForObject{}
 	return handler.Funcs{
 		CreateFunc: enqueue.Create,
-		UpdateFunc: enqueue.Update,
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			old, wasPod := e.ObjectOld.(*corev1.Pod)
+			changed, isPod := e.ObjectNew.(*corev1.Pod)
+			if wasPod && isPod {
+				c.tellChanges(old, changed)
+			}
+			enqueue.Update(ctx, e, q)
+		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			if pod, ok := e.Object.(*corev1.Pod); ok {
 				c.observers.forget(pod.UID)

@@ -16,16 +16,33 @@ import (
 	"kip.elotl.co/api/v1beta1"
 )
 
-// dispatched says whether the pod has been given to an agent: only agents give
-// a start time.
-func dispatched(pod *corev1.Pod) bool { return pod.Status.StartTime != nil }
-
 // copyStatus writes the agent's status of the pod to the pod.
 func (c *Controller) copyStatus(ctx context.Context, s *scope, agents corev1.PodStatus) error {
 	if terminal(s.pod) {
 		return nil
 	}
-	return c.writeStatus(ctx, s, merge(s.pod, agents), "")
+	status := merge(s.pod, agents)
+	if !s.pod.DeletionTimestamp.IsZero() && sameButGeneration(&s.pod.Status, status) {
+		return nil // that the deletion was seen shows soon enough
+	}
+	if err := c.writeStatus(ctx, s, status); err != nil {
+		return err
+	}
+	c.tellProblems(s.pod, status)
+	return nil
+}
+
+// sameButGeneration says whether two statuses tell the same, of whatever
+// generation of the pod.
+func sameButGeneration(a, b *corev1.PodStatus) bool {
+	a, b = a.DeepCopy(), b.DeepCopy()
+	for _, status := range []*corev1.PodStatus{a, b} {
+		status.ObservedGeneration = 0
+		for i := range status.Conditions {
+			status.Conditions[i].ObservedGeneration = 0
+		}
+	}
+	return equality.Semantic.DeepEqual(a, b)
 }
 
 // merge puts the agent's status over the pod's, and keeps what others write:
@@ -103,7 +120,7 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 		container.State = corev1.ContainerState{Terminated: ended}
 	}
 	notReadyConditions(status, s.pod, v1beta1.ReasonCellLost, message, c.Clock.Now())
-	if err := c.writeStatus(ctx, s, status, corev1.EventTypeWarning); err != nil {
+	if err := c.writeProblem(ctx, s, status); err != nil {
 		return err
 	}
 	return c.endCell(ctx, s)
@@ -112,9 +129,20 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 // exitCodeUnknown is what the kubelet gives to containers whose end it did not see.
 const exitCodeUnknown = 137
 
-// writeStatus patches the pod's status as its node, when it differs. An event
-// of the given type is made of a reason that is new; none for an empty type.
-func (c *Controller) writeStatus(ctx context.Context, s *scope, status *corev1.PodStatus, eventType string) error {
+// writeProblem writes a status whose reason is worth a Warning event, and makes
+// that when it is new.
+func (c *Controller) writeProblem(ctx context.Context, s *scope, status *corev1.PodStatus) error {
+	if err := c.writeStatus(ctx, s, status); err != nil {
+		return err
+	}
+	if status.Reason != s.pod.Status.Reason || status.Message != s.pod.Status.Message {
+		c.warn(s.pod, status.Reason, status.Message)
+	}
+	return nil
+}
+
+// writeStatus patches the pod's status as its node, when it differs.
+func (c *Controller) writeStatus(ctx context.Context, s *scope, status *corev1.PodStatus) error {
 	if equality.Semantic.DeepEqual(&s.pod.Status, status) {
 		return nil
 	}
@@ -130,9 +158,6 @@ func (c *Controller) writeStatus(ctx context.Context, s *scope, status *corev1.P
 		return fmt.Errorf("writing the pod's status: %w", err)
 	}
 	c.written.Note(patched)
-	if eventType != "" && status.Reason != "" && (status.Reason != s.pod.Status.Reason || status.Message != s.pod.Status.Message) {
-		c.Events.Eventf(s.pod, nil, eventType, status.Reason, "Run", "%s", status.Message)
-	}
 	return nil
 }
 

@@ -2,7 +2,9 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,12 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 )
 
 // silentAgent is how long after the end of the grace period an agent may not
 // have reported the end before the cell is ended without it.
 const silentAgent = 15 * time.Second
+
+// stopTimeout bounds one try at telling an agent to stop its pod.
+const stopTimeout = 10 * time.Second
 
 // stop ends a pod that is being deleted: its containers first, with their
 // grace period, then its cell; then the pod object goes.
@@ -31,24 +37,37 @@ func (c *Controller) stop(ctx context.Context, s *scope) (ctrl.Result, error) {
 	seen := c.observers.watch(s.pod, s.cell, agent)
 	overdue := c.overdueAt(s.pod).Sub(c.Clock.Now())
 	switch {
-	case overdue <= 0:
+	case overdue <= 0 || !mayRun(s.pod, seen):
 		return ctrl.Result{}, c.remove(ctx, s)
-	case seen.reply == nil:
+	case seen.reply == nil || seen.reply.PodUID != s.pod.UID:
 		return ctrl.Result{RequeueAfter: overdue}, nil
-	case seen.reply.PodUID != s.pod.UID:
-		return ctrl.Result{}, c.remove(ctx, s)
-	}
-	if ended(seen.reply.Status) {
+	case ended(seen.reply.Status):
 		if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
 			return ctrl.Result{}, err
 		}
 		return ctrl.Result{}, c.remove(ctx, s)
 	}
-	if err := c.requestStop(ctx, s, agent); err != nil {
-		log.FromContext(ctx).Error(err, "the pod's agent does not take the order to stop", "cell", s.cell.Name)
-		return ctrl.Result{RequeueAfter: min(overdue, lookAgain)}, nil
+	again := min(overdue, c.requestStop(ctx, s, agent, seen))
+	if left := c.settling(s.pod, seen); left > 0 {
+		return ctrl.Result{RequeueAfter: min(again, left)}, nil
 	}
-	return ctrl.Result{RequeueAfter: overdue}, c.copyStatus(ctx, s, seen.reply.Status)
+	return ctrl.Result{RequeueAfter: again}, c.copyStatus(ctx, s, seen.reply.Status)
+}
+
+// mayRun says whether the agent may have the pod: it has said so, or it has
+// been given it, by whomever, and has not told otherwise since.
+func mayRun(pod *corev1.Pod, seen observation) bool {
+	made := seen.calls[callDispatch]
+	var unsure *unsureError
+	switch {
+	case seen.reply != nil && seen.reply.PodUID != "":
+		return seen.reply.PodUID == pod.UID
+	case made.state == underWay:
+		return true
+	case made.state == answered:
+		return made.err == nil || errors.As(made.err, &unsure)
+	}
+	return seen.reply == nil && dispatched(pod)
 }
 
 // overdueAt is when a cell is ended that has not reported the end of its pod.
@@ -61,17 +80,25 @@ func (c *Controller) overdueAt(pod *corev1.Pod) time.Time {
 	return from.Add(silentAgent)
 }
 
-// requestStop asks once, and again when the grace period was shortened.
-func (c *Controller) requestStop(ctx context.Context, s *scope, agent *itzo.Client) error {
-	if !c.observers.stopping(s.pod.UID, s.pod.DeletionTimestamp.Time) {
-		return nil
+// requestStop asks once, and again when the grace period was shortened or the
+// agent did not take the order; it answers when to come back for that.
+func (c *Controller) requestStop(ctx context.Context, s *scope, agent *itzo.Client, seen observation) time.Duration {
+	const never = time.Duration(math.MaxInt64)
+	at, made := s.pod.DeletionTimestamp.Time, seen.calls[callStop]
+	if made.state == underWay || made.state == answered && made.err == nil && !at.Before(seen.stopAt) {
+		return never
 	}
-	err := agent.Stop(ctx, itzo.StopRequest{PodUID: s.pod.UID, GracePeriodSeconds: c.graceLeft(s.pod)})
-	if err != nil {
-		c.observers.notStopping(s.pod.UID)
-		return fmt.Errorf("stopping the pod on cell %s: %w", s.cell.Name, err)
+	if made.err != nil {
+		if left := made.retryAt.Sub(c.Clock.Now()); left > 0 {
+			return left
+		}
+		log.FromContext(ctx).Info("the pod's agent did not take the order to stop", "cell", s.cell.Name, "error", errtext.Of(made.err))
 	}
-	return nil
+	pod := s.pod.DeepCopy()
+	c.observers.startStop(pod.UID, at, func(ctx context.Context) error {
+		return agent.Stop(ctx, itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: c.graceLeft(pod)})
+	})
+	return never
 }
 
 // graceLeft is how long the containers have from now on, in seconds: at least

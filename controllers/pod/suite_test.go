@@ -108,7 +108,7 @@ func (s *apiServer) grant(ctx context.Context) error {
 	if err := s.admin.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	for _, name := range []string{"role.yaml", "role_binding.yaml", "node_identity_role.yaml"} {
+	for _, name := range []string{"role.yaml", "role_binding.yaml"} {
 		data, err := os.ReadFile(filepath.Join(root, "config", "rbac", name))
 		if err != nil {
 			return err

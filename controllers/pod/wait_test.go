@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -116,4 +117,31 @@ func (s *scene) event(p *corev1.Pod, reason, note string) {
 		}
 		return fmt.Errorf("it is not among %d events", len(list.Items))
 	})
+}
+
+// eventCount is how often something was told about the pod.
+func (s *scene) eventCount(p *corev1.Pod, reason string) int {
+	s.t.Helper()
+	var list eventsv1.EventList
+	if err := cluster.admin.List(s.t.Context(), &list, client.InNamespace(s.namespace)); err != nil {
+		s.t.Fatal(err)
+	}
+	count := 0
+	for i := range list.Items {
+		e := &list.Items[i]
+		if e.Regarding.UID != p.UID || e.Reason != reason {
+			continue
+		}
+		count++
+		if e.Series != nil {
+			count += int(e.Series.Count) - 1
+		}
+	}
+	return count
+}
+
+// poke makes an event of the pod for the operator.
+func (s *scene) poke(p *corev1.Pod) {
+	s.t.Helper()
+	s.update(p, `{"metadata":{"annotations":{"poke":"`+rand.String(8)+`"}}}`)
 }

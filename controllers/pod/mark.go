@@ -1,0 +1,53 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// annotationDispatchedTo is written to a pod before it is given to the agent of
+// the Cell that it names, so that a pod whose containers may have run is known
+// as such, whoever looks after it then.
+const annotationDispatchedTo = "pod.elotl.co/dispatched-to"
+
+// dispatched says whether the pod may have been given to an agent. A start time
+// is given by agents only. The annotation of a copy, of another UID, is none.
+func dispatched(pod *corev1.Pod) bool { return pod.Status.StartTime != nil || marked(pod) }
+
+func marked(pod *corev1.Pod) bool {
+	return pod.Annotations[annotationDispatchedTo] == v1beta1.CellNameForPod(pod.UID)
+}
+
+// mark notes on the pod that it is about to be dispatched. In the same write it
+// clears the time limits of the tolerations that the API server gives every
+// pod, so that an outage of the operator, which makes the virtual node look
+// unreachable, evicts no healthy pod. It updates pod to what was written.
+func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
+	before := pod.DeepCopy()
+	for i := range pod.Spec.Tolerations {
+		t := &pod.Spec.Tolerations[i]
+		if t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable {
+			t.TolerationSeconds = nil
+		}
+	}
+	if marked(pod) && equality.Semantic.DeepEqual(before.Spec.Tolerations, pod.Spec.Tolerations) {
+		return nil
+	}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[annotationDispatchedTo] = v1beta1.CellNameForPod(pod.UID)
+	// The patch holds the UID, so that it can only be applied to this very pod.
+	before.UID = ""
+	if err := c.Client.Patch(ctx, pod, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("marking the pod as dispatched: %w", err)
+	}
+	c.written.Note(pod)
+	return nil
+}
