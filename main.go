@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kip.elotl.co/api/v1beta1"
@@ -33,6 +32,7 @@ import (
 	"kip.elotl.co/internal/castore"
 	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud/aws"
+	"kip.elotl.co/internal/delegated"
 	"kip.elotl.co/internal/lastlogs"
 	"kip.elotl.co/internal/virtualnode"
 	"kip.elotl.co/internal/virtualnode/kubeletapi"
@@ -137,7 +137,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		HealthProbeBindAddress:        o.healthAddr,
 		Metrics: metricsserver.Options{
-			BindAddress: o.metricsAddr, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+			BindAddress: o.metricsAddr, SecureServing: true, FilterProvider: delegated.MetricsFilter,
 		},
 	})
 	if err != nil {

@@ -15,15 +15,19 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kuberuntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"kip.elotl.co/internal/delegated"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/itzo/itzotest"
 )
@@ -58,29 +62,30 @@ func (s stubKept) Get(_ types.UID, container string) ([]byte, bool) {
 // newTestServer knows the user that header User names, who may do what allow
 // says: "<verb> nodes/<subresource> <node>".
 func newTestServer(pods Pods, kept Kept, allow ...string) *Server {
+	clock := clocktesting.NewFakeClock(second(10))
+	known := authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+		switch name := r.Header.Get("User"); name {
+		case "":
+			return nil, false, nil
+		case "broken":
+			return nil, false, errors.New("certificate signed by unknown authority")
+		default:
+			return &authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, nil
+		}
+	})
+	kube := fake.NewClientset()
+	kube.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, kuberuntime.Object, error) {
+		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+		if review.Spec.User == "unlucky" {
+			return true, nil, errors.New("the API server is away")
+		}
+		what := review.Spec.ResourceAttributes
+		review.Status.Allowed = slices.Contains(allow, fmt.Sprintf("%s %s/%s %s", what.Verb, what.Resource, what.Subresource, what.Name))
+		return true, review, nil
+	})
 	return &Server{
-		options: Options{Pods: pods, Kept: kept, Clock: clocktesting.NewFakeClock(second(10))},
-		gate: &gate{
-			authenticator: authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
-				switch name := r.Header.Get("User"); name {
-				case "":
-					return nil, false, nil
-				case "broken":
-					return nil, false, errors.New("certificate signed by unknown authority")
-				default:
-					return &authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, nil
-				}
-			}),
-			authorizer: authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-				if a.GetUser().GetName() == "unlucky" {
-					return authorizer.DecisionNoOpinion, "", errors.New("the API server is away")
-				}
-				if slices.Contains(allow, fmt.Sprintf("%s %s/%s %s", a.GetVerb(), a.GetResource(), a.GetSubresource(), a.GetName())) {
-					return authorizer.DecisionAllow, "", nil
-				}
-				return authorizer.DecisionNoOpinion, "", nil
-			}),
-		},
+		options: Options{Pods: pods, Kept: kept, Clock: clock},
+		gate:    &gate{Gate: delegated.New(kube, clock, known)},
 	}
 }
 

@@ -82,7 +82,7 @@ func New(options Options) (*Server, error) {
 	if !options.Address.IsValid() {
 		return nil, errors.New("the kubelet API needs the nodes' address for its certificate")
 	}
-	gate, err := newGate(options.Kube)
+	gate, err := newGate(options.Kube, options.Clock)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /healthz", handler(s.healthz))
 	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", handler(s.containerLogs))
 	mux.Handle("/", handler(s.unknown))
-	return s.gate.authenticated(mux)
+	return s.gate.Authenticated(mux)
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
