@@ -30,12 +30,14 @@ const (
 	KindTokenReused
 )
 
-// Error is an answer of the cloud that is not success.
+// Error is an answer of the cloud that is not success. Its text is the same
+// each time the same thing goes wrong, so that it can stand in conditions:
+// request IDs, times and ports are left to the log.
 type Error struct {
 	Kind Kind
 	// Code is the cloud's own, such as InsufficientInstanceCapacity.
 	Code string
-	// Message is the cloud's own.
+	// Message is the cloud's own, without what differs from call to call.
 	Message string
 	// Action is the API action, such as ec2:RunInstances.
 	Action string

@@ -88,7 +88,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 			e.BaseEndpoint = aws.String(o.EndpointURL)
 		}
 		e.HTTPClient = plainBody{e.HTTPClient}
-		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install)
+		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install, logFailures)
 	})
 	c := &Client{ec2: api, limits: limits, region: settings.Region, pageSize: pageSize}
 	c.describes = newBatcher(c.describeByID)

@@ -55,17 +55,18 @@ const unreadable = "UnknownError"
 
 // sorted makes a *cloud.Error of what the SDK gave for an action. Where it is
 // about something that does not exist or is wrong, Subject is the first of
-// subjects, the IDs in the request, that EC2 names.
+// subjects, the IDs in the request, that EC2 names. The text is the same each
+// time the same thing goes wrong.
 func sorted(action string, err error, subjects ...string) error {
 	if err == nil {
 		return nil
 	}
-	out := &cloud.Error{Kind: kindOf(err), Action: "ec2:" + action, Message: err.Error(), Err: err}
+	out := &cloud.Error{Kind: kindOf(err), Action: "ec2:" + action, Message: causeOf(err), Err: err}
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() == unreadable {
 		return out
 	}
-	out.Code, out.Message = api.ErrorCode(), api.ErrorMessage()
+	out.Code, out.Message = api.ErrorCode(), stable(api.ErrorMessage())
 	switch out.Kind {
 	case cloud.KindUnauthorized:
 		out.Action, out.Message = refused(out.Action, out.Message)
@@ -102,7 +103,7 @@ func kindOf(err error) cloud.Kind {
 // stoppedWaiting is the error for a caller whose ctx ended before the answer to
 // a shared request came.
 func stoppedWaiting(ctx context.Context, subject string) error {
-	return &cloud.Error{Kind: cloud.KindTransient, Subject: subject, Message: "the caller stopped waiting: " + ctx.Err().Error(), Err: ctx.Err()}
+	return &cloud.Error{Kind: cloud.KindTransient, Subject: subject, Message: "the caller stopped waiting: " + causeOf(ctx.Err()), Err: ctx.Err()}
 }
 
 func status(err error) int {
