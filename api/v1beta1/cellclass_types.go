@@ -150,6 +150,10 @@ type CellClassStatus struct {
 	// +listMapKey=architecture
 	// +kubebuilder:validation:MaxItems=4
 	Images []ResolvedImage `json:"images,omitempty"`
+	// architecture is that of the default instance type's cells, amd64 or arm64,
+	// and so the node's label kubernetes.io/arch.
+	// +optional
+	Architecture string `json:"architecture,omitempty"`
 	// subnets are the class's subnets as they were found, in its order.
 	// +optional
 	// +listType=map

@@ -50,6 +50,7 @@ const (
 	ReasonInvalidSubnets      = "InvalidSubnets"
 	ReasonInvalidInstanceType = "InvalidInstanceType"
 	ReasonInvalidCloudInit    = "InvalidCloudInit"
+	ReasonNodeNameTaken       = "NodeNameTaken"
 	ReasonInvalidVolumeSize   = "InvalidVolumeSize"
 	ReasonUserDataTooLarge    = "UserDataTooLarge"
 	ReasonNotAuthorized       = "NotAuthorized"

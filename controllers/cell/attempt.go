@@ -23,9 +23,6 @@ const (
 
 const (
 	keptAttempts = 10
-	// After a refusal the same request is repeated after this long, doubling.
-	backOffFirst = 10 * time.Second
-	backOffMost  = 5 * time.Minute
 	maxMessage   = 1024
 )
 
@@ -80,10 +77,10 @@ func (c *Controller) backOff(cell *v1beta1.Cell, fingerprint string) time.Durati
 			break
 		}
 		if since.IsZero() {
-			delay, since = backOffFirst, attempts[i].EndTime.Time
+			delay, since = refusedFirst, attempts[i].EndTime.Time
 			continue
 		}
-		delay = min(2*delay, backOffMost)
+		delay = min(2*delay, refusedMost)
 	}
 	return max(0, delay-c.Clock.Since(since))
 }

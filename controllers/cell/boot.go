@@ -3,7 +3,6 @@ package cell
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -47,10 +46,6 @@ func (c *Controller) boot(_ context.Context, s *scope) (outcome, error) {
 	}
 	return stop(), nil
 }
-
-// slowBoot is how long a cell may take to answer before that is said on it and
-// on its pod. Instances take about a minute.
-const slowBoot = 2 * time.Minute
 
 func (c *Controller) slowToBoot(cell *v1beta1.Cell) bool {
 	launched := meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionLaunched)

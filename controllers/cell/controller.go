@@ -56,7 +56,12 @@ type Options struct {
 // Controller reconciles Cells.
 type Controller struct {
 	Options
-	fresh   *freshCells
+	// fresh are the Cells that this process has seen appear and has not yet tried
+	// to launch. No instance can exist for them. For any other Cell without
+	// attempts the status may have been lost, so the cloud is asked first.
+	fresh *cellSet
+	// ending are the Cells for whose instances this process has asked the end.
+	ending  *cellSet
 	written *ownwrites.Versions
 	dry     *dryOfferings
 	checks  *checks
@@ -68,7 +73,8 @@ type Controller struct {
 func New(options Options) *Controller {
 	return &Controller{
 		Options: options,
-		fresh:   newFreshCells(),
+		fresh:   newCellSet(),
+		ending:  newCellSet(),
 		written: ownwrites.New(),
 		dry:     newDryOfferings(options.Clock),
 		checks:  newChecks(options.Clock),
@@ -157,11 +163,11 @@ func (c *Controller) writeStatus(ctx context.Context, s *scope) error {
 	if equality.Semantic.DeepEqual(s.before.Status, s.cell.Status) {
 		return nil
 	}
-	c.announce(s)
 	if err := c.Client.Status().Update(ctx, s.cell); err != nil {
 		return fmt.Errorf("writing status: %w", err)
 	}
 	c.written.Note(s.cell)
+	c.announce(s)
 	s.before = s.cell.DeepCopy()
 	return nil
 }

@@ -3,14 +3,12 @@ package cell
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -117,6 +115,7 @@ func TestKilledBeforeCallAndImageGone(t *testing.T) {
 	left := b.killAtLaunch(false)
 	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.BootImageSpec.ImageIDs = []string{"ami-0c0ffee0000000003"} })
 	b.start()
+	b.pokeAndWait(left)
 	b.clock.Advance(launchVisible)
 	b.poke(left)
 	is := b.ready(left)
@@ -188,12 +187,7 @@ func TestStatusWriteFails(t *testing.T) {
 // all, while it was worked on; nothing would ever end its instance.
 func TestNoLaunchForACellThatIsGone(t *testing.T) {
 	b := newBench(t).start()
-	fixture.WaitFor(t, b, b.class(), "the class is Ready", func(c *v1beta1.CellClass) error {
-		if !meta.IsStatusConditionTrue(c.Status.Conditions, v1beta1.ConditionReady) {
-			return fmt.Errorf("status %+v", c.Status)
-		}
-		return nil
-	})
+	b.readyClass()
 	cell := b.cell(func(c *v1beta1.Cell) { c.Labels = nil }) // the operator does not see it
 	c := New(Options{
 		Cloud: b.cloud, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now), Clock: b.clock, ClusterID: clusterID,

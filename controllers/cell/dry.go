@@ -9,13 +9,6 @@ import (
 	"kip.elotl.co/internal/selection"
 )
 
-// How long an offering that had no capacity is left alone: the first time, and
-// at most after it has failed again and again.
-const (
-	dryAtFirst = time.Minute
-	dryAtMost  = 30 * time.Minute
-)
-
 // dryOfferings remembers which offerings had no capacity.
 type dryOfferings struct {
 	clock clock.PassiveClock

@@ -35,7 +35,7 @@ func TestInstanceEndsWhileBooting(t *testing.T) {
 		}
 		return nil
 	})
-	b.clock.Advance(backOffFirst)
+	b.clock.Advance(refusedFirst)
 	b.poke(cell)
 	is := b.ready(cell)
 	if diff := cmp.Diff([]string{codeInstanceTerminated, ""}, attemptCodes(is)); diff != "" {
@@ -114,7 +114,7 @@ func TestInstanceOfNoPodEnds(t *testing.T) {
 		}
 		return nil
 	})
-	b.clock.Advance(backOffFirst)
+	b.clock.Advance(refusedFirst)
 	b.poke(cell)
 	is := b.ready(cell)
 	if is.Status.InstanceID == cell.Status.InstanceID || len(b.cloud.Live(cell)) != 1 {
@@ -172,12 +172,14 @@ func TestDeletedWithOpenAttempt(t *testing.T) {
 // TestStaysUntilTerminated: the Cell goes after its instance, not before, and
 // says what it waits for.
 func TestStaysUntilTerminated(t *testing.T) {
-	b := newBench(t, func(c *world.Config) { c.Backend = &boottest.Backend{}; c.ShutdownDelay = time.Second }).start()
+	b := newBench(t, func(c *world.Config) { c.Backend = &boottest.Backend{}; c.ShutdownDelay = 4 * time.Second }).start()
 	b.class()
 	cell := b.booting(b.cell())
 	if err := b.Delete(t.Context(), cell); err != nil {
 		t.Fatal(err)
 	}
+	b.clock.Advance(slowEnd)
+	b.poke(cell)
 	is := b.unready(cell, v1beta1.ReasonTerminating, cell.Status.InstanceID)
 	if is.Status.Phase != v1beta1.CellTerminating {
 		t.Errorf("phase %s", is.Status.Phase)

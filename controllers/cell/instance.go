@@ -13,13 +13,6 @@ import (
 	"kip.elotl.co/internal/cloud"
 )
 
-// How often the cloud is asked whether an instance still exists. The checks of
-// all cells fall on multiples of these, so that they share requests.
-const (
-	bootCheckEvery  = 5 * time.Second
-	readyCheckEvery = 30 * time.Second
-)
-
 // watchInstance notices an instance that ends without our asking.
 func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, error) {
 	if s.cell.Status.InstanceID == "" {
@@ -35,7 +28,7 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 	instance, err := c.Cloud.Instance(ctx, s.cell.Status.InstanceID)
 	switch {
 	case cloud.IsNotFound(err):
-		if attempt := openAttempt(s.cell); attempt != nil && c.mayBeHidden(s.cell, attempt) {
+		if c.mayBeHidden(s.cell) {
 			return outcome{after: c.checks.later(s.cell.UID, every)}, nil
 		}
 		return c.lost(ctx, s, cloud.Instance{ID: s.cell.Status.InstanceID, State: cloud.StateTerminated, StateReason: "unknown to the cloud"})
@@ -108,17 +101,17 @@ func (c *checks) forget(uid types.UID) {
 	delete(c.next, uid)
 }
 
-// launchCalls remembers when each Cell's launch call was made last. Of calls
-// that an earlier process made only that it ended before this one began is known.
+// launchCalls remembers when the last call was made for each Cell that may have
+// launched something. An earlier process may have made one until just before
+// this one came to see the Cell.
 type launchCalls struct {
-	clock   clock.PassiveClock
-	started time.Time
-	mu      sync.Mutex
-	last    map[types.UID]time.Time
+	clock clock.PassiveClock
+	mu    sync.Mutex
+	last  map[types.UID]time.Time
 }
 
 func newLaunchCalls(c clock.PassiveClock) *launchCalls {
-	return &launchCalls{clock: c, started: c.Now(), last: map[types.UID]time.Time{}}
+	return &launchCalls{clock: c, last: map[types.UID]time.Time{}}
 }
 
 func (l *launchCalls) note(uid types.UID) {
@@ -127,18 +120,14 @@ func (l *launchCalls) note(uid types.UID) {
 	l.last[uid] = l.clock.Now()
 }
 
-// since is how long ago the last call of an attempt was made, at the least.
-func (l *launchCalls) since(uid types.UID, attempt *v1beta1.LaunchAttempt) time.Duration {
+// since is how long ago the last call was made, at the least.
+func (l *launchCalls) since(uid types.UID) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last, known := l.last[uid]
-	if !known && attempt.StartTime.Time.Before(l.started) {
-		last = l.started
+	if _, known := l.last[uid]; !known {
+		l.last[uid] = l.clock.Now()
 	}
-	if last.Before(attempt.StartTime.Time) {
-		last = attempt.StartTime.Time
-	}
-	return l.clock.Since(last)
+	return l.clock.Since(l.last[uid])
 }
 
 func (l *launchCalls) forget(uid types.UID) {
@@ -147,8 +136,8 @@ func (l *launchCalls) forget(uid types.UID) {
 	delete(l.last, uid)
 }
 
-// mayBeHidden says whether the cloud may not show the attempt's instance yet.
-// It counts from the last call, which may have come long after the first.
-func (c *Controller) mayBeHidden(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt) bool {
-	return c.calls.since(cell.UID, attempt) < launchVisible
+// mayBeHidden says whether the cloud may not show the open attempt's instance
+// yet. It counts from the last call, which may have come long after the first.
+func (c *Controller) mayBeHidden(cell *v1beta1.Cell) bool {
+	return openAttempt(cell) != nil && c.calls.since(cell.UID) < launchVisible
 }

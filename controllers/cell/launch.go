@@ -13,19 +13,19 @@ import (
 	"kip.elotl.co/internal/cloud"
 )
 
-const (
-	// launchVisible is how long after a launch call the cloud may not show its
-	// instance. EC2 gives no figure; its guide speaks of seconds to minutes.
-	launchVisible = 2 * time.Minute
-	// lookAgain is when to ask again for what the cloud does not show yet.
-	lookAgain = 2 * time.Second
-	// noCapacityRetry is when to try again after every offering was dry.
-	noCapacityRetry = 30 * time.Second
-)
-
-// launch makes sure that the Cell has an instance: it opens an attempt in
-// status, and only then makes the call that the attempt describes.
+// launch makes sure that the Cell has an instance, and says on the Cell what
+// the cloud answers instead.
 func (c *Controller) launch(ctx context.Context, s *scope) (outcome, error) {
+	result, err := c.ensureInstance(ctx, s)
+	if answer := (*cloud.Error)(nil); errors.As(err, &answer) {
+		notLaunched(s.cell, reasonOf(err), err.Error())
+	}
+	return result, err
+}
+
+// ensureInstance opens an attempt in status, and only then makes the call that
+// the attempt describes.
+func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, error) {
 	if s.cell.Status.InstanceID != "" || gone(s.cell) {
 		return proceed(), nil
 	}
@@ -46,7 +46,9 @@ func (c *Controller) launch(ctx context.Context, s *scope) (outcome, error) {
 		return c.resolveByToken(ctx, s, attempt, err)
 	}
 	instance, err := c.Cloud.Launch(ctx, request)
-	c.calls.note(s.cell.UID)
+	if cloud.KindOf(err) != cloud.KindTokenReused { // such a call launches nothing
+		c.calls.note(s.cell.UID)
+	}
 	if err != nil {
 		return c.launchFailed(ctx, s, attempt, err)
 	}
@@ -74,11 +76,8 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	}
 	request, err := c.request(s, &attempt)
 	if err != nil {
-		reason := v1beta1.ReasonInvalidCloudInit
-		if size := (*bootstrap.SizeError)(nil); errors.As(err, &size) {
-			reason = v1beta1.ReasonUserDataTooLarge
-		}
-		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: spec.cloudInit: %v", s.class.Name, err))
+		reason, text := unrenderable(err)
+		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: %s", s.class.Name, text))
 		return stop(), nil
 	}
 	attempt.Fingerprint = fingerprint(request, s.class)
@@ -95,6 +94,17 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	return proceed(), nil
 }
 
+// unrenderable is why a launch request cannot be made of the class.
+func unrenderable(err error) (reason, text string) {
+	if size := (*bootstrap.SizeError)(nil); errors.As(err, &size) {
+		return v1beta1.ReasonUserDataTooLarge, "spec.cloudInit: " + size.Error()
+	}
+	if document := (*bootstrap.DocumentError)(nil); errors.As(err, &document) {
+		return v1beta1.ReasonInvalidCloudInit, "spec." + document.Error()
+	}
+	return v1beta1.ReasonLaunchFailed, err.Error()
+}
+
 // launchFailed sorts the answer of a launch call.
 func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta1.LaunchAttempt, err error) (outcome, error) {
 	offering := offeringOf(attempt)
@@ -102,26 +112,33 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 	case cloud.KindTokenReused:
 		return c.resolveByToken(ctx, s, attempt, err)
 	case cloud.KindTransient, cloud.KindThrottled:
-		notLaunched(s.cell, v1beta1.ReasonCloudError, "launching: "+err.Error())
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
 	case cloud.KindCapacity:
 		c.dry.addPool(offering)
 		c.failAttempt(s.cell, attempt, err)
 		notLaunched(s.cell, v1beta1.ReasonNoCapacity, err.Error())
-		return stopAndLookAfter(time.Millisecond), nil
+		return stopAndLookAfter(atOnce), nil
 	case cloud.KindSubnetFull:
 		c.dry.addSubnet(offering)
 		c.failAttempt(s.cell, attempt, err)
 		notLaunched(s.cell, v1beta1.ReasonNoCapacity, err.Error())
-		return stopAndLookAfter(time.Millisecond), nil
+		return stopAndLookAfter(atOnce), nil
 	}
 	c.failAttempt(s.cell, attempt, err)
-	reason := v1beta1.ReasonLaunchFailed
-	if cloud.KindOf(err) == cloud.KindUnauthorized {
-		reason = v1beta1.ReasonNotAuthorized
+	reason := reasonOf(err)
+	if reason == v1beta1.ReasonCloudError {
+		reason = v1beta1.ReasonLaunchFailed
 	}
 	notLaunched(s.cell, reason, fmt.Sprintf("launching %s: %v", attempt.InstanceType, err))
 	return stopAndLookAfter(c.backOff(s.cell, attempt.Fingerprint)), nil
+}
+
+// reasonOf is the reason for a condition that an error of the cloud leads to.
+func reasonOf(err error) string {
+	if cloud.KindOf(err) == cloud.KindUnauthorized {
+		return v1beta1.ReasonNotAuthorized
+	}
+	return v1beta1.ReasonCloudError
 }
 
 // launched records the attempt's instance.
@@ -151,52 +168,6 @@ func (c *Controller) recordInstance(cell *v1beta1.Cell, instance cloud.Instance)
 	if instance.PodIP.IsValid() {
 		status.PodIP = instance.PodIP.String()
 	}
-}
-
-// resolveByToken finds out what became of an attempt whose call cannot be
-// repeated as it was: because its inputs have changed since.
-func (c *Controller) resolveByToken(ctx context.Context, s *scope, attempt *v1beta1.LaunchAttempt, cause error) (outcome, error) {
-	instance, err := c.Cloud.FindByToken(ctx, clientToken(s.cell, attempt.Number))
-	switch {
-	case err == nil && instance.State.Live():
-		c.launched(s, attempt, instance)
-		return proceed(), nil
-	case err == nil:
-		c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeInstanceTerminated, Message: instance.ID + " is " + string(instance.State) + " " + instance.StateReason})
-		return stopAndLookAfter(time.Millisecond), nil
-	case !cloud.IsNotFound(err):
-		return outcome{}, fmt.Errorf("finding the instance of attempt %d: %w", attempt.Number, err)
-	case cloud.KindOf(cause) == cloud.KindTokenReused:
-		notLaunched(s.cell, v1beta1.ReasonCloudError,
-			fmt.Sprintf("attempt %d has launched an instance that the cloud does not show (yet)", attempt.Number))
-		return stopAndLookAfter(lookAgain), nil
-	case c.mayBeHidden(s.cell, attempt):
-		return stopAndLookAfter(lookAgain), nil
-	}
-	c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeAbandoned, Message: "no instance came of it: " + cause.Error()})
-	return stopAndLookAfter(time.Millisecond), nil
-}
-
-// adoptByTags looks for an instance of this Cell whose attempt is not in
-// status, because the status was lost.
-func (c *Controller) adoptByTags(ctx context.Context, s *scope) (bool, error) {
-	if len(s.cell.Status.Attempts) > 0 || c.fresh.has(s.cell.UID) {
-		return false, nil
-	}
-	instances, err := c.Cloud.FindByTags(ctx, c.identityTags(s.cell))
-	if err != nil {
-		return false, fmt.Errorf("looking for an instance of this Cell: %w", err)
-	}
-	for _, instance := range instances {
-		attempt, ok := attemptFromTags(instance)
-		if !instance.State.Live() || !ok {
-			continue
-		}
-		appendAttempt(s.cell, attempt)
-		c.launched(s, &attempt, instance)
-		return true, nil
-	}
-	return false, nil
 }
 
 // gone says whether the cell had its instance and lost it for good.

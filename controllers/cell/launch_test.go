@@ -173,13 +173,13 @@ func TestNotAuthorized(t *testing.T) {
 		})
 	}
 	attempts(1)
-	b.clock.Advance(backOffFirst - 5*time.Second)
+	b.clock.Advance(refusedFirst - 5*time.Second)
 	b.pokeAndWait(cell)
 	attempts(1)
 	b.clock.Advance(6 * time.Second)
 	b.poke(cell)
 	attempts(2)
-	b.clock.Advance(backOffFirst + time.Second) // the second wait is twice as long
+	b.clock.Advance(refusedFirst + time.Second) // the second wait is twice as long
 	b.pokeAndWait(cell)
 	attempts(2)
 	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.AWS.Tags["team"] = "blue" })
@@ -258,13 +258,13 @@ func TestBoundsOfBackOff(t *testing.T) {
 		want     time.Duration
 	}{
 		"none":             {nil, 0},
-		"one":              {[]v1beta1.LaunchAttempt{attempt("a", ended(0))}, backOffFirst},
-		"one, a while ago": {[]v1beta1.LaunchAttempt{attempt("a", ended(4*time.Second))}, backOffFirst - 4*time.Second},
+		"one":              {[]v1beta1.LaunchAttempt{attempt("a", ended(0))}, refusedFirst},
+		"one, a while ago": {[]v1beta1.LaunchAttempt{attempt("a", ended(4*time.Second))}, refusedFirst - 4*time.Second},
 		"long ago":         {[]v1beta1.LaunchAttempt{attempt("a", ended(time.Hour))}, 0},
-		"three":            {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("a", ended(0)), attempt("a", ended(0))}, 4 * backOffFirst},
+		"three":            {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("a", ended(0)), attempt("a", ended(0))}, 4 * refusedFirst},
 		"of another":       {[]v1beta1.LaunchAttempt{attempt("b", ended(0))}, 0},
-		"another between":  {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("b", ended(0)), attempt("a", ended(0))}, backOffFirst},
-		"many":             {slices.Repeat([]v1beta1.LaunchAttempt{attempt("a", ended(0))}, keptAttempts), backOffMost},
+		"another between":  {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("b", ended(0)), attempt("a", ended(0))}, refusedFirst},
+		"many":             {slices.Repeat([]v1beta1.LaunchAttempt{attempt("a", ended(0))}, keptAttempts), refusedMost},
 		"open":             {[]v1beta1.LaunchAttempt{attempt("a", nil)}, 0},
 	} {
 		got := c.backOff(&v1beta1.Cell{Status: v1beta1.CellStatus{Attempts: test.attempts}}, "a")

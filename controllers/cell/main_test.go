@@ -121,6 +121,17 @@ func (b *bench) class(edit ...func(*v1beta1.CellClassSpec)) *v1beta1.CellClass {
 	return class
 }
 
+// readyClass applies a CellClass that works and waits until it is looked up.
+func (b *bench) readyClass() {
+	b.Helper()
+	fixture.WaitFor(b, b, b.class(), "the class is Ready", func(c *v1beta1.CellClass) error {
+		if !meta.IsStatusConditionTrue(c.Status.Conditions, v1beta1.ConditionReady) {
+			return fmt.Errorf("status %+v", c.Status)
+		}
+		return nil
+	})
+}
+
 // cell applies a Cell of the test's class.
 func (b *bench) cell(edit ...func(*v1beta1.Cell)) *v1beta1.Cell {
 	b.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -13,14 +12,6 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/pki"
-)
-
-// A booting cell cannot call: it does not know the operator. So its agent is
-// asked, often at first and then less so.
-const (
-	probeFirst   = 20 * time.Millisecond
-	probeMost    = time.Second
-	probeTimeout = 3 * time.Second
 )
 
 // finding is what is known of a cell's agent: info once it has answered, else

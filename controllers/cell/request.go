@@ -47,10 +47,6 @@ func (c *Controller) chooseOffering(ctx context.Context, s *scope) (selection.Of
 	return result.Candidates[0], nil, nil
 }
 
-// typeRetry is when an instance type that does not exist is looked up again:
-// AWS may introduce it.
-const typeRetry = 10 * time.Minute
-
 func noCandidate(path string, result selection.Result) *problem {
 	for _, rejection := range result.Rejections {
 		if rejection.Step == selection.StepCapacity {

@@ -3,7 +3,6 @@ package cell
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/retry"
 )
 
 // workers is how many Cells are worked on at once; each waits for the cloud
@@ -27,9 +27,8 @@ const workers = 50
 // classIndex finds the Cells of a class.
 const classIndex = "spec.cellClassName"
 
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells/finalizers,verbs=update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells/status,verbs=update
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -47,7 +46,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.Cell{}, c.cellEvents()).
 		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.cellsOfClass), builder.WithPredicates(classMatters())).
 		WatchesRawSource(source.Channel(c.probes.events, &handler.TypedEnqueueRequestForObject[*v1beta1.Cell]{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backOffAfterErrors()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
 }
 
@@ -97,10 +96,4 @@ func (c *Controller) cellsOfClass(ctx context.Context, class client.Object) []re
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&cells.Items[i])})
 	}
 	return requests
-}
-
-// backOffAfterErrors tries again after 5 ms, doubling to half a minute, so that
-// an outage of the cloud or the API server does not outlast itself.
-func backOffAfterErrors() workqueue.TypedRateLimiter[reconcile.Request] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, 30*time.Second)
 }

@@ -14,13 +14,6 @@ import (
 	"kip.elotl.co/internal/cloud"
 )
 
-// How soon and how often to look whether an instance has ended. EC2 takes
-// about half a minute for it.
-const (
-	endCheckFirst = 300 * time.Millisecond
-	endCheckMost  = 5 * time.Second
-)
-
 // terminate ends the Cell's instance and lets the Cell go when the cloud says
 // that the instance is gone.
 func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Result, error) {
@@ -29,7 +22,7 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 	if !controllerutil.ContainsFinalizer(cell, v1beta1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
-	if id := cell.Status.InstanceID; id != "" && readyReason(cell) != v1beta1.ReasonTerminating {
+	if id := cell.Status.InstanceID; id != "" && !c.ending.has(cell.UID) {
 		return c.beginEnd(ctx, cell, id)
 	}
 	live, unsure, err := c.liveInstances(ctx, cell)
@@ -42,7 +35,8 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 		}
 	}
 	if len(live) > 0 || unsure {
-		return ctrl.Result{RequeueAfter: endCheck(c.Clock.Since(cell.DeletionTimestamp.Time))}, nil
+		waited := c.Clock.Since(cell.DeletionTimestamp.Time)
+		return ctrl.Result{RequeueAfter: endCheck(waited)}, client.IgnoreNotFound(c.sayEnding(ctx, cell, waited))
 	}
 	controllerutil.RemoveFinalizer(cell, v1beta1.Finalizer)
 	if err := c.Client.Update(ctx, cell); err != nil {
@@ -52,24 +46,41 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 	return ctrl.Result{}, nil
 }
 
-// beginEnd asks for the end of the instance without looking at it first, and
-// says so in status.
+// beginEnd asks for the end of the instance without looking at it first.
 func (c *Controller) beginEnd(ctx context.Context, cell *v1beta1.Cell, id string) (ctrl.Result, error) {
-	s := &scope{cell: cell, before: cell.DeepCopy()}
 	if err := c.end(ctx, cloud.Instance{ID: id, State: cloud.StateRunning}); err != nil {
-		notReady(cell, v1beta1.ReasonCloudError, fmt.Sprintf("instance %s costs money until it can be ended", id))
+		s := &scope{cell: cell, before: cell.DeepCopy()}
+		notReady(cell, reasonOf(err), fmt.Sprintf("instance %s costs money until it can be ended: %v", id, err))
 		return ctrl.Result{}, errors.Join(err, client.IgnoreNotFound(c.writeStatus(ctx, s)))
 	}
-	notReady(cell, v1beta1.ReasonTerminating, fmt.Sprintf("ending instance %s", id))
-	if err := c.writeStatus(ctx, s); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
+	c.ending.add(cell.UID)
 	return ctrl.Result{RequeueAfter: endCheckFirst}, nil
+}
+
+// sayEnding says in status what the Cell waits for: when that takes long, or
+// when the status says that the end was refused.
+func (c *Controller) sayEnding(ctx context.Context, cell *v1beta1.Cell, waited time.Duration) error {
+	reason := readyReason(cell)
+	if waited < slowEnd && reason != v1beta1.ReasonCloudError && reason != v1beta1.ReasonNotAuthorized {
+		return nil
+	}
+	s := &scope{cell: cell, before: cell.DeepCopy()}
+	message := "looking for an instance that the last attempt may have launched"
+	if id := cell.Status.InstanceID; id != "" {
+		message = fmt.Sprintf("waiting until instance %s is terminated", id)
+	}
+	notReady(cell, v1beta1.ReasonTerminating, message)
+	return c.writeStatus(ctx, s)
 }
 
 // liveInstances are the Cell's instances that have not ended. unsure: the
 // cloud may not show one yet.
 func (c *Controller) liveInstances(ctx context.Context, cell *v1beta1.Cell) (live []cloud.Instance, unsure bool, err error) {
+	if doubtful(cell) {
+		if live, unsure, err = c.liveByTags(ctx, cell); err != nil || len(live) > 0 {
+			return live, unsure, err
+		}
+	}
 	attempt := openAttempt(cell)
 	var found cloud.Instance
 	switch {
@@ -84,7 +95,7 @@ func (c *Controller) liveInstances(ctx context.Context, cell *v1beta1.Cell) (liv
 	}
 	switch {
 	case cloud.IsNotFound(err):
-		return nil, attempt != nil && c.mayBeHidden(cell, attempt), nil
+		return nil, c.mayBeHidden(cell), nil
 	case err != nil:
 		return nil, false, fmt.Errorf("looking at the instance: %w", err)
 	case found.State == cloud.StateTerminated:
@@ -129,5 +140,6 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.checks.forget(cell.UID)
 	c.calls.forget(cell.UID)
 	c.fresh.remove(cell.UID)
+	c.ending.remove(cell.UID)
 	c.written.Forget(cell.UID)
 }

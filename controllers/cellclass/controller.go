@@ -4,7 +4,10 @@ package cellclass
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,10 +27,13 @@ import (
 )
 
 // How often a class is looked up again: images and subnets change by
-// themselves, and what was missing may have been made.
+// themselves, and what was missing may have been made. What ends in an error of
+// the API server is tried again by package retry.
 const (
 	resolveEvery = 10 * time.Minute
 	retryEvery   = 15 * time.Second
+	// resolveTimeout bounds one look-up, all its calls included.
+	resolveTimeout = time.Minute
 )
 
 // Cloud is what this controller needs of the cloud.
@@ -62,7 +68,8 @@ func New(options Options) *Controller {
 	return &Controller{Options: options, resolved: newResolutions(), written: ownwrites.New()}
 }
 
-// Reconcile looks a class up in the cloud and makes its objects agree with it.
+// Reconcile keeps a class's objects, which needs no cloud, and then looks the
+// class up in the cloud.
 func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (ctrl.Result, error) {
 	if c.written.Stale(class) {
 		return ctrl.Result{}, nil
@@ -76,32 +83,27 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 		}
 	}
 	before := class.DeepCopy()
-	after := c.resolve(ctx, class)
-	if err := c.countCells(ctx, class); err != nil {
+	cells, err := c.cellsOf(ctx, class)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
+	count(class, cells)
 	class.Status.Node = v1beta1.NodeName(class.Name)
-	if err := c.writeStatus(ctx, before, class); err != nil {
-		return ctrl.Result{}, err
+	after := retryEvery
+	err = c.keepObjects(ctx, class)
+	if taken := (*finding)(nil); errors.As(err, &taken) {
+		c.nameTaken(class, taken)
+		err = nil
+	} else {
+		after = c.resolve(ctx, class)
 	}
-	if err := c.keepNode(ctx, class); err != nil {
-		return ctrl.Result{}, err
-	}
-	return ctrl.Result{RequeueAfter: after}, c.keepRuntimeClass(ctx, class)
+	// The node's labels follow from what was found: the write's event brings them.
+	return ctrl.Result{RequeueAfter: after}, errors.Join(err, c.writeStatus(ctx, before, class))
 }
 
 func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.CellClass) error {
 	if equality.Semantic.DeepEqual(before.Status, class.Status) {
 		return nil
-	}
-	was := meta.FindStatusCondition(before.Status.Conditions, v1beta1.ConditionReady)
-	is := meta.FindStatusCondition(class.Status.Conditions, v1beta1.ConditionReady)
-	if is != nil && (was == nil || was.Reason != is.Reason || was.Message != is.Message) {
-		kind := corev1.EventTypeWarning
-		if is.Status == metav1.ConditionTrue {
-			kind = corev1.EventTypeNormal
-		}
-		c.Events.Eventf(class, nil, kind, is.Reason, "Resolve", "%s", is.Message)
 	}
 	if err := c.Client.Status().Update(ctx, class); err != nil {
 		// What was found is not in status: it is to be looked up again.
@@ -109,42 +111,65 @@ func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.Cel
 		return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
 	}
 	c.written.Note(class)
+	c.announce(before, class)
 	return nil
 }
 
-func (c *Controller) countCells(ctx context.Context, class *v1beta1.CellClass) error {
+// announce makes an event of a condition that is new.
+func (c *Controller) announce(before, class *v1beta1.CellClass) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1beta1.ConditionReady)
+	is := meta.FindStatusCondition(class.Status.Conditions, v1beta1.ConditionReady)
+	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
+		return
+	}
+	kind := corev1.EventTypeWarning
+	if is.Status == metav1.ConditionTrue {
+		kind = corev1.EventTypeNormal
+	}
+	c.Events.Eventf(class, nil, kind, is.Reason, "Resolve", "%s", is.Message)
+}
+
+// cellsOf are the Cells of a class in the order of their names.
+func (c *Controller) cellsOf(ctx context.Context, class *v1beta1.CellClass) ([]v1beta1.Cell, error) {
 	var cells v1beta1.CellList
 	if err := c.Client.List(ctx, &cells); err != nil {
-		return fmt.Errorf("listing Cells: %w", err)
+		return nil, fmt.Errorf("listing Cells: %w", err)
 	}
-	class.Status.Cells, class.Status.ReadyCells = 0, 0
-	for i := range cells.Items {
-		if cells.Items[i].Spec.CellClassName != class.Name {
-			continue
-		}
-		class.Status.Cells++
-		if cells.Items[i].Status.Phase == v1beta1.CellReady {
+	ours := slices.DeleteFunc(cells.Items, func(cell v1beta1.Cell) bool { return cell.Spec.CellClassName != class.Name })
+	slices.SortFunc(ours, func(a, b v1beta1.Cell) int { return strings.Compare(a.Name, b.Name) })
+	return ours, nil
+}
+
+func count(class *v1beta1.CellClass, cells []v1beta1.Cell) {
+	class.Status.Cells, class.Status.ReadyCells = int32(len(cells)), 0
+	for i := range cells {
+		if cells[i].Status.Phase == v1beta1.CellReady {
 			class.Status.ReadyCells++
 		}
 	}
-	return nil
 }
 
-// finalize holds the class until its Cells are gone, then takes its objects away.
+// finalize holds the class until its Cells are gone, its node cordoned, then
+// takes its objects away.
 func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(class, v1beta1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	before := class.DeepCopy()
-	if err := c.countCells(ctx, class); err != nil {
+	cells, err := c.cellsOf(ctx, class)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if n := class.Status.Cells; n > 0 {
+	if count(class, cells); len(cells) > 0 {
 		meta.SetStatusCondition(&class.Status.Conditions, metav1.Condition{
 			Type: v1beta1.ConditionInUse, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonCellsExist,
-			Message: fmt.Sprintf("%d Cells of this class exist; it goes when they are deleted (kubectl get cells)", n), ObservedGeneration: class.Generation,
+			Message: waitsFor(cells), ObservedGeneration: class.Generation,
 		})
-		return ctrl.Result{}, c.writeStatus(ctx, before, class)
+		err := c.keepObjects(ctx, class)
+		if taken := (*finding)(nil); errors.As(err, &taken) {
+			err = nil // it stays whoever's it is
+		}
+		return ctrl.Result{}, errors.Join(err, c.writeStatus(ctx, before, class))
 	}
 	c.Leases.Drop(v1beta1.NodeName(class.Name))
 	c.resolved.forget(class.UID)
@@ -157,4 +182,20 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("removing the finalizer: %w", err))
 	}
 	return ctrl.Result{}, nil
+}
+
+// namedCells is how many Cells a message names at most.
+const namedCells = 5
+
+// waitsFor says which Cells hold up the deletion of their class.
+func waitsFor(cells []v1beta1.Cell) string {
+	var names []string
+	for i := range cells[:min(len(cells), namedCells)] {
+		names = append(names, cells[i].Name)
+	}
+	list := strings.Join(names, ", ")
+	if more := len(cells) - len(names); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), list)
 }

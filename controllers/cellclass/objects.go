@@ -8,12 +8,32 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/virtualnode"
 )
+
+// keepObjects makes the class's node and RuntimeClass agree with it. The error
+// is a *finding where one of them is somebody else's.
+func (c *Controller) keepObjects(ctx context.Context, class *v1beta1.CellClass) error {
+	if err := c.keepNode(ctx, class); err != nil {
+		return err
+	}
+	return c.keepRuntimeClass(ctx, class)
+}
+
+// nameTaken says on the class that its node or RuntimeClass is somebody else's.
+// The class is looked up anew once it is not.
+func (c *Controller) nameTaken(class *v1beta1.CellClass, taken *finding) {
+	c.resolved.forget(class.UID)
+	meta.SetStatusCondition(&class.Status.Conditions, metav1.Condition{
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: taken.reason,
+		Message: taken.message, ObservedGeneration: class.Generation,
+	})
+}
 
 // keepNode makes the class's node, and mends it when it differs.
 func (c *Controller) keepNode(ctx context.Context, class *v1beta1.CellClass) error {
@@ -32,7 +52,9 @@ func (c *Controller) keepNode(ctx context.Context, class *v1beta1.CellClass) err
 		return fmt.Errorf("reading node %s: %w", want.Name, err)
 	}
 	if !ownsNode(class, node) {
-		return fmt.Errorf("node %s exists and is not the virtual node of CellClass %q: its provider ID is %q", node.Name, class.Name, node.Spec.ProviderID)
+		c.Leases.Drop(node.Name)
+		return found(v1beta1.ReasonNodeNameTaken, "node %s exists and is not this class's: its spec.providerID is %q, not %q; delete it, or give the class another name",
+			node.Name, node.Spec.ProviderID, want.Spec.ProviderID)
 	}
 	c.Leases.Keep(node.Name, node.UID)
 	if err := c.mendNode(ctx, node, want); err != nil {
@@ -56,7 +78,11 @@ func (c *Controller) mendNode(ctx context.Context, node, want *corev1.Node) erro
 	for key, value := range want.Labels {
 		node.Labels[key] = value
 	}
-	delete(node.Labels, corev1.LabelHostname)
+	for _, key := range virtualnode.LabelsToRemove(node.Labels, want.Labels) {
+		delete(node.Labels, key)
+	}
+	// Who cordons a node of a class that stays has a reason.
+	node.Spec.Unschedulable = node.Spec.Unschedulable || want.Spec.Unschedulable
 	tainted := false
 	for _, taint := range node.Spec.Taints {
 		tainted = tainted || taint.MatchTaint(&want.Spec.Taints[0])
@@ -119,7 +145,8 @@ func (c *Controller) keepRuntimeClass(ctx context.Context, class *v1beta1.CellCl
 		return fmt.Errorf("reading RuntimeClass %s: %w", want.Name, err)
 	}
 	if !ownsRuntimeClass(is) {
-		return fmt.Errorf("RuntimeClass %s exists and is not that of CellClass %q: its handler is %q", is.Name, class.Name, is.Handler)
+		return found(v1beta1.ReasonNodeNameTaken, "RuntimeClass %s exists and is not this class's: its handler is %q, not %q; delete it, or give the class another name",
+			is.Name, is.Handler, want.Handler)
 	}
 	if equality.Semantic.DeepEqual(is.Scheduling, want.Scheduling) && is.Labels[v1beta1.LabelCellClass] == class.Name {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/test/fixture"
 )
 
@@ -72,8 +74,8 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	}))
 	node, runtimeClass := waitForObjects(b)
 	node = fixture.WaitFor(b, b, node, "the node is labelled", func(is *corev1.Node) error {
-		if is.Labels[corev1.LabelArchStable] == "" {
-			return fmt.Errorf("labels %v", is.Labels)
+		if is.Labels[corev1.LabelArchStable] == "" || is.Status.NodeInfo.Architecture != "arm64" {
+			return fmt.Errorf("labels %v, info %+v", is.Labels, is.Status.NodeInfo)
 		}
 		return nil
 	})
@@ -109,6 +111,12 @@ func TestEditedNodeIsMended(t *testing.T) {
 	b := newBench(t).start()
 	b.ready(b.class())
 	node, _ := waitForObjects(b)
+	node = fixture.WaitFor(b, b, node, "the node is labelled", func(is *corev1.Node) error {
+		if is.Labels[corev1.LabelArchStable] == "" {
+			return fmt.Errorf("labels %v", is.Labels)
+		}
+		return nil
+	})
 	for name, change := range map[string]func(*corev1.Node){
 		"class label":    func(n *corev1.Node) { delete(n.Labels, v1beta1.LabelCellClass) },
 		"type label":     func(n *corev1.Node) { n.Labels[v1beta1.LabelNodeType] = "other" },
@@ -231,8 +239,45 @@ func TestCapacityFollowsTheClass(t *testing.T) {
 	})
 }
 
-// TestForeignObjectsAreLeftAlone: a node, or RuntimeClass, of that name which
-// is not ours is neither changed nor deleted.
+// TestNameTaken: a node, or RuntimeClass, of that name which is not ours is
+// neither changed nor deleted, and the class says what is in its way.
+func TestNameTaken(t *testing.T) {
+	for name, test := range map[string]struct {
+		object func(*bench) client.Object
+		text   string
+	}{
+		"node": {func(b *bench) client.Object {
+			node := b.node()
+			node.Labels = map[string]string{"mine": "yes"}
+			return node
+		}, "spec.providerID"},
+		"runtimeclass": {func(b *bench) client.Object {
+			runtimeClass := b.runtimeClass()
+			runtimeClass.Handler = "runc"
+			return runtimeClass
+		}, `handler is "runc"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			foreign := test.object(b)
+			b.create(foreign)
+			b.start()
+			class := b.class()
+			b.unready(class, v1beta1.ReasonNodeNameTaken, foreign.GetName(), test.text)
+			is, err := fixture.Get(t.Context(), b, foreign)
+			if err != nil || is.GetResourceVersion() != foreign.GetResourceVersion() {
+				t.Errorf("the object was touched: %v %+v", err, is)
+			}
+			if err := b.Delete(t.Context(), foreign); err != nil {
+				t.Fatal(err)
+			}
+			b.ready(class)
+			waitForObjects(b)
+		})
+	}
+}
+
+// TestForeignObjectsAreLeftAlone also when the class goes.
 func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	b := newBench(t)
 	node, runtimeClass := b.node(), b.runtimeClass()
@@ -241,7 +286,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	b.create(runtimeClass)
 	b.start()
 	class := b.class()
-	b.ready(class)
+	b.unready(class, v1beta1.ReasonNodeNameTaken)
 	if err := b.Delete(t.Context(), class); err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +295,86 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		is, err := fixture.Get(t.Context(), b, object)
 		if err != nil || is.GetUID() != object.GetUID() || is.GetLabels()[v1beta1.LabelCellClass] != "" {
 			t.Errorf("%T: %v %+v", object, err, is)
+		}
+	}
+}
+
+// TestLabelsFollowTheClass: what is said of the node's cells changes with the
+// class, and is taken back when it is not true of all any more.
+func TestLabelsFollowTheClass(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class(func(s *v1beta1.CellClassSpec) { s.AWS.Subnets = []string{subnetB} })
+	b.ready(class)
+	node, _ := waitForObjects(b)
+	labelled := func(architecture, zone string) {
+		t.Helper()
+		fixture.WaitFor(b, b, node, "the node is labelled", func(is *corev1.Node) error {
+			if is.Labels[corev1.LabelArchStable] != architecture || is.Labels[corev1.LabelTopologyZone] != zone {
+				return fmt.Errorf("labels %v", is.Labels)
+			}
+			return nil
+		})
+	}
+	labelled("amd64", "us-east-1b") // there are images of both architectures; the default type is t3.nano
+	edit(b, class, func(c *v1beta1.CellClass) {
+		c.Spec.DefaultInstanceType, c.Spec.AWS.Subnets = "m7g.medium", []string{subnetA, subnetB}
+	})
+	labelled("arm64", "")
+}
+
+// blackHole is a cloud that answers nothing until the caller gives up.
+type blackHole struct {
+	Cloud
+	bounded chan bool
+}
+
+func (h *blackHole) Subnets(ctx context.Context, _ []string) ([]cloud.Subnet, error) {
+	_, bounded := ctx.Deadline()
+	select {
+	case h.bounded <- bounded:
+	default:
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestNodesNeedNoCloud: nodes and leases of all classes are kept while the
+// cloud does not answer, and nothing waits for it for ever.
+func TestNodesNeedNoCloud(t *testing.T) {
+	b := newBench(t)
+	hole := &blackHole{bounded: make(chan bool, 1)}
+	b.wrap = func(o *Options) { hole.Cloud = o.Cloud; o.Cloud = hole }
+	b.start()
+	first := b.class()
+	second := &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: b.name + "-2", Labels: first.Labels}, Spec: first.Spec}
+	b.create(second)
+	waitForObjects(b)
+	other := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.NodeName(second.Name)}}
+	b.Cleanup(func() {
+		_ = b.Delete(context.Background(), other)
+		_ = b.Delete(context.Background(), &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: other.Name}})
+	})
+	fixture.WaitFor(b, b, other, "the node of the second class is there", func(*corev1.Node) error { return nil })
+	for _, name := range []string{v1beta1.NodeName(first.Name), other.Name} {
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: name}}
+		fixture.WaitFor(b, b, lease, "its lease is kept", func(*coordinationv1.Lease) error { return nil })
+	}
+	if !<-hole.bounded {
+		t.Error("the look-up has no end")
+	}
+}
+
+func TestWaitsFor(t *testing.T) {
+	cells := func(n int) []v1beta1.Cell {
+		var cells []v1beta1.Cell
+		for i := range n {
+			cells = append(cells, v1beta1.Cell{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("c", i)}})
+		}
+		return cells
+	}
+	for n, want := range map[int]string{1: "its 1 Cells are deleted: c0", 5: "c0, c1, c2, c3, c4", 7: "its 7 Cells are deleted: c0, c1, c2, c3, c4 and 2 more"} {
+		if got := waitsFor(cells(n)); !strings.HasSuffix(got, want) {
+			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}
 }
@@ -288,11 +413,24 @@ func TestClassWaitsForItsCells(t *testing.T) {
 		if inUse == nil || inUse.Status != metav1.ConditionTrue || inUse.Reason != v1beta1.ReasonCellsExist {
 			return fmt.Errorf("conditions %+v", is.Status.Conditions)
 		}
-		return holdsAll(inUse.Message, []string{"1 Cells"})
+		return holdsAll(inUse.Message, []string{"1 Cells", cell.Name})
 	})
-	if _, err := fixture.Get(t.Context(), b, node); err != nil {
-		t.Errorf("the node while a Cell is left: %v", err)
+	cordoned := func(is *corev1.Node) error {
+		if !is.Spec.Unschedulable || is.UID != node.UID {
+			return fmt.Errorf("node %s, spec %+v", is.UID, is.Spec)
+		}
+		return nil
 	}
+	fixture.WaitFor(b, b, node, "the node is cordoned", cordoned)
+	// The pods of the cells that are left live on: whoever starts next keeps the lease.
+	b.stop()
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}
+	if err := b.Delete(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	fixture.WaitFor(b, b, lease, "the lease is kept", func(*coordinationv1.Lease) error { return nil })
+	fixture.WaitFor(b, b, node, "the node is cordoned", cordoned)
 	if err := b.Delete(t.Context(), cell); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,9 @@ func (c *Controller) resolve(ctx context.Context, class *v1beta1.CellClass) time
 	if wait := c.resolved.fresh(class, c.Clock.Now()); wait > 0 && current {
 		return wait
 	}
-	err := c.resolveSteps(ctx, class)
+	bounded, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	err := c.resolveSteps(bounded, class)
 	condition := metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonReady,
 		Message: "cells can be made from this class", ObservedGeneration: class.Generation,
@@ -75,7 +78,7 @@ func reasonOf(err error) string {
 
 func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass) error {
 	if err := bootstrap.Validate(class.Spec.CloudInit); err != nil {
-		return found(v1beta1.ReasonInvalidCloudInit, "spec.cloudInit: %v", err)
+		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
 	}
 	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
 		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkDefaultType,
@@ -133,12 +136,18 @@ func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass
 
 func (c *Controller) checkDefaultType(ctx context.Context, class *v1beta1.CellClass) error {
 	name := class.Spec.DefaultInstanceType
-	_, err := c.Cloud.InstanceType(ctx, name)
+	described, err := c.Cloud.InstanceType(ctx, name)
 	if cloud.IsNotFound(err) {
 		return found(v1beta1.ReasonInvalidInstanceType, "spec.defaultInstanceType: %q is not an instance type of this region", name)
 	}
 	if err != nil {
 		return fmt.Errorf("spec.defaultInstanceType: %w", err)
+	}
+	class.Status.Architecture = ""
+	for _, image := range class.Status.Images {
+		if slices.Contains(described.Architectures, cloud.Architecture(image.Architecture)) {
+			class.Status.Architecture = image.Architecture
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,8 +25,8 @@ func TestResolved(t *testing.T) {
 	want := v1beta1.CellClassStatus{
 		Conditions: is.Status.Conditions,
 		Node:       "kip-resolved",
-		VPCID:      vpc,
-		Subnets:    []v1beta1.ResolvedSubnet{{ID: subnetA, Zone: "us-east-1a"}, {ID: subnetB, Zone: "us-east-1b"}},
+		VPCID:      vpc, Architecture: "amd64",
+		Subnets: []v1beta1.ResolvedSubnet{{ID: subnetA, Zone: "us-east-1a"}, {ID: subnetB, Zone: "us-east-1b"}},
 		Images: []v1beta1.ResolvedImage{
 			{Architecture: "amd64", ID: "ami-0c0ffee0000000002", Name: "kip-cell-debian-13-amd64-20260914", RootDevice: "/dev/xvda", MinVolumeGiB: 4},
 			{Architecture: "arm64", ID: "ami-0c0ffee0000000005", Name: "kip-cell-debian-13-arm64-20260914", RootDevice: "/dev/xvda", MinVolumeGiB: 4},
@@ -113,7 +114,10 @@ func TestBadInput(t *testing.T) {
 			b.name = fmt.Sprintf("bad-%x", name)
 			b.start()
 			class := b.class(test.spoil)
-			b.unready(class, test.reason, test.texts...)
+			is := b.unready(class, test.reason, test.texts...)
+			if message := is.Status.Conditions[0].Message; strings.Count(message, "cloudInit") > 1 {
+				t.Errorf("message %q says it twice", message)
+			}
 			edit(b, class, func(c *v1beta1.CellClass) {
 				c.Spec.AWS.Subnets, c.Spec.ExtraSecurityGroups = []string{subnetB}, nil
 				c.Spec.BootImageSpec = v1beta1.BootImageSpec{Owners: []string{"self"}}

@@ -3,6 +3,7 @@ package cellclass
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -10,13 +11,18 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/retry"
 )
+
+// workers is how many classes are worked on at once; each may wait for the cloud.
+const workers = 10
 
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch;update
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses/status,verbs=update
@@ -34,8 +40,9 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Named("cellclass").
 		For(&v1beta1.CellClass{}).
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfLabel)).
-		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfLabel)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
+		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
 }
 
@@ -56,9 +63,11 @@ func classOfCell(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: cell.Spec.CellClassName}}}
 }
 
-func classOfLabel(_ context.Context, o client.Object) []reconcile.Request {
-	class := o.GetLabels()[v1beta1.LabelCellClass]
-	if class == "" {
+// classOfName goes by the name and not by a label: whether an object of that
+// name is the class's is for Reconcile to say.
+func classOfName(_ context.Context, o client.Object) []reconcile.Request {
+	class, ok := strings.CutPrefix(o.GetName(), v1beta1.NodeName(""))
+	if !ok || class == "" {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: class}}}

@@ -38,6 +38,9 @@ type Leases struct {
 	more chan struct{}
 }
 
+// Delete is not used: the API server asks for it of whoever sets owners, where
+// its admission plugin OwnerReferencesPermissionEnforcement is on.
+//
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=kube-node-lease,resources=leases,verbs=get;create;update;delete
 
 // NewLeases makes Leases; the manager runs them on the leader.

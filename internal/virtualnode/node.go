@@ -3,6 +3,7 @@
 package virtualnode
 
 import (
+	"cmp"
 	"runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +27,8 @@ func Labels(class *v1beta1.CellClass) map[string]string {
 		v1beta1.LabelCellClass: class.Name,
 		corev1.LabelOSStable:   "linux",
 	}
-	if images := class.Status.Images; len(images) == 1 {
-		labels[corev1.LabelArchStable] = images[0].Architecture
+	if a := architecture(class); a != "" {
+		labels[corev1.LabelArchStable] = a
 	}
 	zones := map[string]bool{}
 	for _, subnet := range class.Status.Subnets {
@@ -55,7 +56,11 @@ func Node(class *v1beta1.CellClass, kubelet Endpoint, version string, now metav1
 	name := v1beta1.NodeName(class.Name)
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class)},
-		Spec:       corev1.NodeSpec{ProviderID: ProviderID(class), Taints: []corev1.Taint{Taint()}},
+		Spec: corev1.NodeSpec{
+			ProviderID: ProviderID(class), Taints: []corev1.Taint{Taint()},
+			// No pod comes to a class that is being deleted.
+			Unschedulable: !class.DeletionTimestamp.IsZero(),
+		},
 		Status: corev1.NodeStatus{
 			Capacity:    class.Spec.Capacity,
 			Allocatable: class.Spec.Capacity,
@@ -68,17 +73,35 @@ func Node(class *v1beta1.CellClass, kubelet Endpoint, version string, now metav1
 			NodeInfo: corev1.NodeSystemInfo{
 				KubeletVersion:  "kip-" + version,
 				OperatingSystem: "linux",
-				Architecture:    architecture(class),
+				Architecture:    cmp.Or(architecture(class), runtime.GOARCH),
 			},
 		},
 	}
 }
 
+// architecture is that of the cells of pods that name no instance type; empty
+// where it is not known. A node can say one only.
 func architecture(class *v1beta1.CellClass) string {
+	if class.Status.Architecture != "" {
+		return class.Status.Architecture
+	}
 	if images := class.Status.Images; len(images) == 1 {
 		return images[0].Architecture
 	}
-	return runtime.GOARCH
+	return ""
+}
+
+// LabelsToRemove are the keys of those labels of a node that Labels decides
+// about and does not want any more.
+func LabelsToRemove(is, want map[string]string) []string {
+	var keys []string
+	for _, key := range []string{corev1.LabelHostname, corev1.LabelArchStable, corev1.LabelTopologyZone} {
+		_, has := is[key]
+		if _, wanted := want[key]; has && !wanted {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // conditions are a node's usual ones. The node is ready as long as the

@@ -47,6 +47,36 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestArchitectureOfTwo: the node says what the default instance type is.
+func TestArchitectureOfTwo(t *testing.T) {
+	c := class([]string{"amd64", "arm64"}, nil)
+	c.Status.Architecture = "arm64"
+	if node := Node(c, Endpoint{}, "", metav1.Now()); node.Labels["kubernetes.io/arch"] != "arm64" || node.Status.NodeInfo.Architecture != "arm64" {
+		t.Errorf("labels %v, info %+v", node.Labels, node.Status.NodeInfo)
+	}
+}
+
+func TestLabelsToRemove(t *testing.T) {
+	is := map[string]string{"kubernetes.io/hostname": "a", "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": "b", "mine": "c"}
+	want := map[string]string{"kubernetes.io/arch": "arm64"}
+	if diff := cmp.Diff([]string{"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, LabelsToRemove(is, want)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestNodeOfADeletedClass takes no more pods.
+func TestNodeOfADeletedClass(t *testing.T) {
+	c := class(nil, nil)
+	if Node(c, Endpoint{}, "", metav1.Now()).Spec.Unschedulable {
+		t.Error("the node of a class that stays is cordoned")
+	}
+	now := metav1.Now()
+	c.DeletionTimestamp = &now
+	if !Node(c, Endpoint{}, "", now).Spec.Unschedulable {
+		t.Error("the node is not cordoned")
+	}
+}
+
 func TestNode(t *testing.T) {
 	c := class([]string{"arm64"}, []string{"a"})
 	c.Spec.Capacity = corev1.ResourceList{"cpu": resource.MustParse("5")}

@@ -1,0 +1,79 @@
+package cell
+
+import "time"
+
+// All waits of this package. Each has a bound, and none is shorter after a
+// failure than before it. What ends in an error is tried again by package retry.
+
+// Launching.
+const (
+	// A request that was refused (not authorized, invalid, over a quota) is
+	// repeated after refusedFirst, doubling to refusedMost; one that differs,
+	// because the class was changed, at once.
+	refusedFirst = 10 * time.Second
+	refusedMost  = 5 * time.Minute
+	// How long an offering that had no capacity is left alone: the first time,
+	// and at most after it has failed again and again.
+	dryAtFirst = time.Minute
+	dryAtMost  = 30 * time.Minute
+	// noCapacityRetry is when to try again after every offering was dry.
+	noCapacityRetry = 30 * time.Second
+	// typeRetry is when an instance type that does not exist is looked up again:
+	// AWS may introduce it.
+	typeRetry = 10 * time.Minute
+	// atOnce asks for another look without an event.
+	atOnce = time.Millisecond
+)
+
+// Finding what a launch call left behind.
+const (
+	// launchVisible is how long after a launch call the cloud may not show its
+	// instance. EC2 gives no figure; its guide on eventual consistency speaks of
+	// waits of up to several minutes only as the end of a back-off
+	// (docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+	launchVisible = 2 * time.Minute
+	// reusedVisible is the same where the cloud says that the attempt's token has
+	// been used: longer than anything that is said of visibility anywhere. What
+	// is not shown by then ended over an hour before, or never came to be.
+	reusedVisible = 10 * time.Minute
+	// What is not shown yet is looked for after as long again as it has been
+	// looked for, within these bounds.
+	lookAgainFirst = 2 * time.Second
+	lookAgainMost  = time.Minute
+)
+
+// Watching an instance. The checks of all cells fall on multiples of these, so
+// that they share requests.
+const (
+	bootCheckEvery  = 5 * time.Second
+	readyCheckEvery = 30 * time.Second
+	// slowBoot is how long a cell may take to answer before that is said on it
+	// and on its pod. Instances take about a minute.
+	slowBoot = 2 * time.Minute
+)
+
+// Asking the agent of a booting cell. A booting cell cannot call: it does not
+// know the operator. So its agent is asked, often at first and then less so.
+const (
+	probeFirst   = 20 * time.Millisecond
+	probeMost    = time.Second
+	probeTimeout = 3 * time.Second
+)
+
+// Ending an instance.
+const (
+	// How soon and how often to look whether an instance has ended: after a
+	// tenth of the time waited, within these bounds. EC2 takes about half a
+	// minute for it.
+	endCheckFirst = 300 * time.Millisecond
+	endCheckMost  = 5 * time.Second
+	// slowEnd is how long an instance may take to end before the Cell says what
+	// it waits for.
+	slowEnd = time.Minute
+)
+
+// longerEach is a wait as long as has been waited already, within bounds, so
+// that the waits double.
+func longerEach(waited, first, most time.Duration) time.Duration {
+	return min(max(waited, first), most)
+}
