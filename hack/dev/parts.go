@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -102,6 +103,9 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	// Cells outlive the emulator, so that a new one of it does not end them; Down does.
 	p.args = append(p.args, "--boot=sandbox", "--keep-instances", "--fabric="+e.fabric().Name, "--cellinit="+e.bin("cellinit"),
 		"--registry="+at.Registry, "--hide="+e.Root+","+e.Dir)
+	if own := e.bin("containerd2"); program(filepath.Join(own, "containerd"))() {
+		p.args = append(p.args, "--containerd=kip-cell-al2023-*="+own)
+	}
 	return p, nil
 }
 

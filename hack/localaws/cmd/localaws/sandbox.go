@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"kip.elotl.co/hack/fabric"
 	"kip.elotl.co/hack/localaws/boot/sandbox"
+	"kip.elotl.co/hack/localaws/catalog"
 	"kip.elotl.co/hack/localaws/imds"
 )
 
@@ -18,6 +20,8 @@ import (
 type sandboxFlags struct {
 	fabric, init, image string
 	registries, hide    []string
+	// containerd is, by image name with wildcards, a directory.
+	containerd map[string]string
 }
 
 // sandboxBackend boots instances as sandboxes on a fabric that covers the
@@ -36,6 +40,8 @@ func (o *sandboxFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.init, "cellinit", o.init, "sandbox: first process of cells, a static binary")
 	f.StringVar(&o.image, "sandbox-image", o.image, "sandbox: containerd's image of pod sandboxes; its own default when empty")
 	f.StringSliceVar(&o.registries, "registry", o.registries, "sandbox: host:port of registries that speak plain HTTP")
+	f.StringToStringVar(&o.containerd, "containerd", o.containerd,
+		"sandbox: NAME=DIR: cells of images whose name matches (with *) have the containerd 2 of that directory in place of this machine's")
 	f.StringSliceVar(&o.hide, "hide", o.hide, "sandbox: further paths of this machine that cells must not see")
 }
 
@@ -44,9 +50,13 @@ func (o *sandboxFlags) open(_ context.Context, env environment) (opened, error) 
 	if err != nil {
 		return opened{}, err
 	}
+	containerd, err := containerdByImage(env.Catalog.Images, o.containerd)
+	if err != nil {
+		return opened{}, err
+	}
 	cells, err := sandbox.New(sandbox.Config{
 		Dir: filepath.Join(env.Dir, "cells"), Network: network, Init: o.init,
-		Registries: o.registries, SandboxImage: o.image, Hide: o.hide,
+		Registries: o.registries, SandboxImage: o.image, Containerd: containerd, Hide: o.hide,
 	})
 	if err != nil {
 		return opened{}, err
@@ -74,4 +84,22 @@ func (o *sandboxFlags) open(_ context.Context, env environment) (opened, error) 
 		}
 		return nil
 	}}, nil
+}
+
+// containerdByImage finds the images whose names match, and answers the
+// directories by image ID.
+func containerdByImage(images []catalog.Image, byName map[string]string) (map[string]string, error) {
+	byID := map[string]string{}
+	for pattern, dir := range byName {
+		for _, image := range images {
+			match, err := path.Match(pattern, image.Name)
+			if err != nil {
+				return nil, fmt.Errorf("--containerd %s: %w", pattern, err)
+			}
+			if match {
+				byID[image.ID] = dir
+			}
+		}
+	}
+	return byID, nil
 }

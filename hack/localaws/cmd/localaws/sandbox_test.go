@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/testr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"kip.elotl.co/hack/fabric"
@@ -104,5 +105,16 @@ func TestSandboxBackend(t *testing.T) {
 	<-m.Done()
 	if err := second.close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestContainerdByImage(t *testing.T) {
+	images := []catalog.Image{{ID: "ami-1", Name: "kip-cell-debian-13-amd64"}, {ID: "ami-2", Name: "kip-cell-al2023-a"}, {ID: "ami-3", Name: "kip-cell-al2023-b"}}
+	got, err := containerdByImage(images, map[string]string{"kip-cell-al2023-*": "/containerd2"})
+	if diff := cmp.Diff(map[string]string{"ami-2": "/containerd2", "ami-3": "/containerd2"}, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
+	}
+	if _, err := containerdByImage(images, map[string]string{"[": "/x"}); err == nil || !strings.Contains(err.Error(), "--containerd [") {
+		t.Errorf("a pattern that is none: %v", err)
 	}
 }
