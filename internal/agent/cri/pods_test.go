@@ -248,14 +248,13 @@ func (c *cell) waitPage(want string) {
 func checkCgroup(t *testing.T, c *cell, status *corev1.PodStatus) {
 	t.Helper()
 	id := strings.TrimPrefix(status.ContainerStatuses[0].ContainerID, "containerd://")
-	for file, want := range map[string]string{
-		"memory/memory.limit_in_bytes": "67108864", "cpu/cpu.shares": "256", "cpu/cpu.cfs_quota_us": "50000",
-	} {
+	want := map[string]string{"memory/memory.limit_in_bytes": "67108864", "cpu/cpu.shares": "256", "cpu/cpu.cfs_quota_us": "50000"}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil { // version 2
+		want = map[string]string{"memory.max": "67108864", "cpu.weight": "10", "cpu.max": "50000 100000"}
+	}
+	for file, want := range want {
 		controller, value := filepath.Split(file)
 		path := filepath.Join("/sys/fs/cgroup", controller, c.config.CgroupParent, id, value)
-		if _, err := os.Stat(filepath.Join("/sys/fs/cgroup", controller)); err != nil {
-			continue // cgroup v2
-		}
 		got, err := os.ReadFile(path)
 		if err != nil || strings.TrimSpace(string(got)) != want {
 			t.Errorf("%s is %s, want %s (%v)", path, got, want, err)
