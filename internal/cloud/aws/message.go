@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
@@ -27,7 +28,10 @@ func causeOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer came in time"
 	}
-	err = innermost(err)
+	err = inner(err)
+	if strings.HasPrefix(err.Error(), identityFailed) {
+		return stable(err.Error())
+	}
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) && response.HTTPStatusCode() != 0 {
 		return fmt.Sprintf("the endpoint answered with HTTP status %d and nothing that EC2 would say", response.HTTPStatusCode())
@@ -39,20 +43,21 @@ func causeOf(err error) string {
 	return stable(err.Error())
 }
 
-// innermost takes off what the SDK adds to every error: operation and attempts.
-func innermost(err error) error {
-	for {
-		var operation *smithy.OperationError
-		var exceeded *retry.MaxAttemptsError
-		switch {
-		case errors.As(err, &operation):
-			err = operation.Err
-		case errors.As(err, &exceeded):
-			err = exceeded.Err
-		default:
-			return err
-		}
+// identityFailed begins the SDK's errors about credentials, which hold errors
+// of other endpoints: the instance's metadata, STS.
+const identityFailed = "get identity"
+
+// inner takes off what the SDK adds to every error: operation and attempts.
+func inner(err error) error {
+	var operation *smithy.OperationError
+	if errors.As(err, &operation) {
+		err = operation.Err
 	}
+	var exceeded *retry.MaxAttemptsError
+	if errors.As(err, &exceeded) {
+		err = exceeded.Err
+	}
+	return err
 }
 
 // networkCause leaves out addresses and ports: each connection has its own

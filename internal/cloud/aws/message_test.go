@@ -129,7 +129,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	c := changing(t, 400, `<Response><Errors><Error><Code>InvalidParameterValue</Code><Message>x</Message></Error></Errors><RequestID>r-%[1]d</RequestID></Response>`)
 	_, err := c.Launch(logr.NewContext(t.Context(), logger), request("token"))
 	wantKind(t, err, cloud.KindInvalid)
-	if len(lines) != 1 || !strings.Contains(lines[0], `"requestID"="r-1"`) || !strings.Contains(lines[0], `"action"="RunInstances"`) {
+	if len(lines) != 1 || !strings.Contains(lines[0], `"requestID"="request-1"`) || !strings.Contains(lines[0], `"action"="RunInstances"`) {
 		t.Errorf("log %q", lines)
 	}
 }
