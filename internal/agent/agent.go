@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -20,6 +23,9 @@ type Config struct {
 	// HostIP is the cell's address as the status shows it. When it is not valid,
 	// the address at which the pod's request arrived is taken.
 	HostIP netip.Addr
+	// Check refuses pods that this cell cannot run, by field, before they are
+	// accepted; nil refuses none.
+	Check func(*corev1.Pod) field.ErrorList
 	// Resync is how often to look at a runtime that tells events, in case one was
 	// lost; 0: never.
 	Resync time.Duration

@@ -75,6 +75,9 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 	}
 	errs := podsupport.Unsupported(params.Pod, info)
 	errs = append(errs, a.checkPod(params.Pod)...)
+	if a.config.Check != nil {
+		errs = append(errs, a.config.Check(params.Pod)...)
+	}
 	if len(errs) > 0 {
 		return nil, badRequest("%v", errs.ToAggregate())
 	}

@@ -2,10 +2,15 @@ package fake
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // ScriptAnnotation of a pod says how its containers run on a hollow cell: a
@@ -40,14 +45,55 @@ func (r Run) duration() time.Duration {
 // script is what ScriptAnnotation holds.
 type script map[string][]Run
 
+// CheckScript refuses a pod whose script cannot be followed, for agent.Config.
+func CheckScript(pod *corev1.Pod) field.ErrorList {
+	path := field.NewPath("metadata", "annotations").Key(ScriptAnnotation)
+	s, err := decodeScript(pod)
+	if err != nil {
+		return field.ErrorList{field.Invalid(path, pod.Annotations[ScriptAnnotation], err.Error())}
+	}
+	var errs field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == name }) {
+			errs = append(errs, field.Invalid(path, name, "the pod has no container of that name"))
+		}
+		for i, run := range s[name] {
+			if run.RunSeconds < 0 || run.RunSeconds > maxRunSeconds {
+				errs = append(errs, field.Invalid(path, run.RunSeconds, fmt.Sprintf("runSeconds of %s's run %d must be from 0 to %g", name, i, maxRunSeconds)))
+			}
+		}
+	}
+	return errs
+}
+
+// maxRunSeconds is a year.
+const maxRunSeconds = float64(365 * 24 * 60 * 60)
+
+// exampleScript shows what a script looks like.
+const exampleScript = `{"main": [{"runSeconds": 1.5, "exitCode": 3, "log": "text\n"}]}`
+
 func parseScript(pod *corev1.Pod) (script, error) {
+	s, err := decodeScript(pod)
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", ScriptAnnotation, err)
+	}
+	return s, nil
+}
+
+func decodeScript(pod *corev1.Pod) (script, error) {
 	text, ok := pod.Annotations[ScriptAnnotation]
 	if !ok {
 		return nil, nil
 	}
 	var s script
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return nil, fmt.Errorf("annotation %s: %w", ScriptAnnotation, err)
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&s)
+	if err == nil && decoder.More() {
+		err = errors.New("there is more after the object")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("must be a JSON object, container name to list of runs, such as %s: %w", exampleScript, err)
 	}
 	return s, nil
 }

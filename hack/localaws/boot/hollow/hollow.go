@@ -101,7 +101,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error
 		return errors.Join(err, l.Close())
 	}
 	a, err := agent.New(agent.Config{
-		Version: version, Runtime: fake.NewRuntime(), HostIP: spec.PrivateIPs[0],
+		Version: version, Runtime: fake.NewRuntime(), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
 		Host: fake.NewHost(agent.Resources{
 			MemoryBytes: int64(spec.MemoryMiB) << 20, CPUs: spec.VCPUs, BootID: spec.InstanceID + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 		}),

@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +113,11 @@ func (a *authority) client(t *testing.T, address netip.Addr, name string) *itzo.
 
 // spec is an instance with addresses that no other test of this machine uses.
 func spec(last byte, userData []byte) boot.Spec {
+	const firstByte, bytes = 240, 15
+	second, third := byte(firstByte+os.Getpid()%bytes), byte(os.Getpid()/bytes)
 	return boot.Spec{
 		InstanceID: fmt.Sprintf("i-%d", last), InstanceType: "t3.nano", VCPUs: 2, MemoryMiB: 512, UserData: userData,
-		PrivateIPs: []netip.Addr{netip.AddrFrom4([4]byte{127, 213, 7, last}), netip.AddrFrom4([4]byte{127, 213, 7, last + 1})},
+		PrivateIPs: []netip.Addr{netip.AddrFrom4([4]byte{127, second, third, last}), netip.AddrFrom4([4]byte{127, second, third, last + 1})},
 	}
 }
 
@@ -158,23 +162,8 @@ func TestRunsAPodAsScripted(t *testing.T) {
 	if info.MemoryBytes != 512<<20 || info.CPUs != 2 || !info.Has(itzo.FeaturePod) {
 		t.Errorf("info %+v", info)
 	}
-	pod := &corev1.Pod{
-		TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default", Name: "job", UID: "11111111-2222-3333-4444-555555555555",
-			Annotations: map[string]string{fake.ScriptAnnotation: `{"main":[{"runSeconds":0.01,"exitCode":3}]}`},
-		},
-		Spec: corev1.PodSpec{
-			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "busybox"}},
-		},
-	}
-	params := &itzo.PodParameters{PodName: itzo.FormatPodName("default", "job"), PodIP: s.PrivateIPs[1].String(), Pod: pod}
-	eventually(t, func() bool {
-		// The agent is not ready before it has asked its runtime.
-		err = c.UpdatePod(t.Context(), params)
-		return err == nil || !itzo.IsNotReady(err)
-	}, "an agent that takes the pod")
-	if err != nil {
+	params := scriptedPod(s, `{"main":[{"runSeconds":0.01,"exitCode":3}]}`)
+	if err := update(t, c, params); err != nil {
 		t.Fatal(err)
 	}
 	var last itzo.StatusReply
@@ -189,6 +178,58 @@ func TestRunsAPodAsScripted(t *testing.T) {
 	}
 	if last.Status.PodIP != s.PrivateIPs[1].String() || last.Status.HostIP != s.PrivateIPs[0].String() {
 		t.Errorf("pod IP %s, host IP %s", last.Status.PodIP, last.Status.HostIP)
+	}
+}
+
+// scriptedPod is a pod of one container, main, for the instance.
+func scriptedPod(s boot.Spec, script string) *itzo.PodParameters {
+	pod := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "job", UID: "11111111-2222-3333-4444-555555555555",
+			Annotations: map[string]string{fake.ScriptAnnotation: script},
+		},
+		Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "busybox"}},
+		},
+	}
+	return &itzo.PodParameters{PodName: itzo.FormatPodName("default", "job"), PodIP: s.PrivateIPs[1].String(), Pod: pod}
+}
+
+// update sends the pod as soon as the agent takes one: it is not ready before it has asked its runtime.
+func update(t *testing.T, c *itzo.Client, params *itzo.PodParameters) (err error) {
+	t.Helper()
+	eventually(t, func() bool {
+		err = c.UpdatePod(t.Context(), params)
+		return err == nil || !itzo.IsNotReady(err)
+	}, "an agent that is ready")
+	return err
+}
+
+func TestRefusesWhatIsNoScript(t *testing.T) {
+	a := newAuthority(t)
+	s := spec(34, a.userData("cell-a"))
+	start(t, New(Config{}), s)
+	c := a.client(t, s.PrivateIPs[0], "cell-a")
+	for script, want := range map[string]string{
+		"":                                "must be a JSON object",
+		"main: forever":                   `such as {"main": [{"runSeconds": 1.5, "exitCode": 3, "log": "text\n"}]}`,
+		`{"main":[{"runSecond":1}]}`:      `unknown field "runSecond"`,
+		`{"main":{"runSeconds":1}}`:       "cannot unmarshal object",
+		`{"main":[]} and more`:            "more after the object",
+		`{"other":[{}]}`:                  "no container of that name",
+		`{"main":[{},{"runSeconds":-1}]}`: "runSeconds of main's run 1 must be from 0",
+		`{"main":[{"runSeconds":1e300}]}`: "runSeconds of main's run 0 must be from 0",
+	} {
+		err := update(t, c, scriptedPod(s, script))
+		var status *itzo.StatusError
+		if !errors.As(err, &status) || status.Code != http.StatusBadRequest {
+			t.Errorf("%q: %v, want 400", script, err)
+			continue
+		}
+		if path := "metadata.annotations[" + fake.ScriptAnnotation + "]"; !strings.Contains(status.Message, path) || !strings.Contains(status.Message, want) {
+			t.Errorf("%q: %s; want %s and %q", script, status.Message, path, want)
+		}
 	}
 }
 
