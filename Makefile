@@ -6,25 +6,30 @@ DEV := $(BIN)/dev $(if $(HOLLOW),--hollow)
 TEST_TIMEOUT ?= 30m
 PACKAGES ?= ./...
 FLAGS := -trimpath -buildvcs=false
+# What the operator calls itself; "dev" where there is no git or no repository.
+VERSION ?= $(or $(shell git describe --always --dirty --tags 2>/dev/null),dev)
+GO := CGO_ENABLED=0 hack/dev/go.sh
+IMG ?= kip:$(VERSION)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets verify tidy-check up down demo bench clean dev-tool containerd2
+.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up down demo bench docker-build clean dev-tool containerd2
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Tools, at the versions that their own module files pin. Go knows whether there is anything to do.
 
-.PHONY: $(BIN)/controller-gen $(BIN)/kustomize $(BIN)/golangci-lint
+.PHONY: $(BIN)/controller-gen $(BIN)/kustomize $(BIN)/golangci-lint bin/kustomize
+bin/kustomize: $(BIN)/kustomize
 $(BIN)/controller-gen:
-	@CGO_ENABLED=0 go build -C hack/tools $(FLAGS) -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+	@$(GO) "building $(@F)" build -C hack/tools $(FLAGS) -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
 $(BIN)/kustomize:
-	@CGO_ENABLED=0 go build -C hack/tools $(FLAGS) -o $@ sigs.k8s.io/kustomize/kustomize/v5
+	@$(GO) "building $(@F)" build -C hack/tools $(FLAGS) -o $@ sigs.k8s.io/kustomize/kustomize/v5
 $(BIN)/golangci-lint:
-	@CGO_ENABLED=0 go build -C hack/tools/lint $(FLAGS) -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@$(GO) "building $(@F)" build -C hack/tools/lint $(FLAGS) -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 dev-tool:
-	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/dev ./hack/dev/cmd/dev
+	@$(GO) "building the tool for the rest" build $(FLAGS) -o $(BIN)/dev ./hack/dev/cmd/dev
 
 generate: $(BIN)/controller-gen ## Generate deepcopy functions, CRDs and RBAC
 	@$(BIN)/controller-gen object paths=./api/...
@@ -35,27 +40,32 @@ fmt: ## Format the code
 	@gofmt -w $$(git ls-files '*.go')
 
 vet: ## Run go vet
-	@go vet ./...
+	@hack/dev/go.sh "vetting" vet ./...
 
 lint: $(BIN)/golangci-lint ## Run the linters, import rules included
 	@$(BIN)/golangci-lint run ./...
 
 build: ## Build the operator and the agent into bin/
-	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/kip .
-	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/itzo ./cmd/itzo
-	@CGO_ENABLED=0 go build $(FLAGS) -o $(BIN)/pause ./cmd/pause
+	@$(GO) "building the operator" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/kip .
+	@$(GO) "building the agent" build $(FLAGS) -ldflags="-s -w" -o $(BIN)/ ./cmd/itzo ./cmd/pause
+
+docker-build: ## Build the operator's image, IMG=<registry>/<name>:<tag>
+	docker build --build-arg VERSION=$(VERSION) --tag $(IMG) .
 
 # Some cells have it in place of the machine's own.
 containerd2:
-	@test -x $(BIN)/containerd2/containerd || echo "building containerd 2, some minutes where nothing is cached"
-	@CGO_ENABLED=0 go build -C hack/containerd $(FLAGS) -tags=no_btrfs,no_devmapper,no_zfs -ldflags="-s -w" -o $(BIN)/containerd2/ tool
+	@$(GO) "building containerd 2" build -C hack/containerd $(FLAGS) -tags=no_btrfs,no_devmapper,no_zfs -ldflags="-s -w" -o $(BIN)/containerd2/ tool
 
 test-assets: dev-tool
 	@if [ "$$(id -u)" = 0 ]; then $(DEV) packages && $(MAKE) containerd2; else echo "not root: tests that need root will be skipped"; fi
 	@$(BIN)/dev build
 
-test: test-assets ## Run all tests: unit, envtest, and end to end with real cells
+test: test-assets test-modules ## Run all tests: unit, envtest, and end to end with real cells
 	@KUBEBUILDER_ASSETS=$(BIN) go test -race -timeout $(TEST_TIMEOUT) $(PACKAGES)
+
+# Fetches what only tests need, so that go test does not list it.
+test-modules:
+	@hack/dev/go.sh "finding what the tests need" list -test -deps $(PACKAGES) >/dev/null
 
 verify: generate vet lint tidy-check ## Check that generated files, modules and style are in order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -77,7 +87,7 @@ demo: dev-tool ## Show a pod and a Job go through (KEEP=1 leaves the environment
 
 bench: dev-tool ## Measure with hollow cells, beside the figures of the first Kip
 	@$(BIN)/dev build
-	@go run ./test/bench
+	@go run $(FLAGS) ./test/bench
 
 clean: down ## End the local environment and remove what was built
 	@rm -rf $(BIN) .dev

@@ -16,6 +16,7 @@ import (
 
 	"kip.elotl.co/hack/devcluster/build"
 	"kip.elotl.co/hack/proc/atomicfile"
+	"kip.elotl.co/hack/proc/progress"
 )
 
 // programs are this repository's own beside the operator; executables are called as their directories.
@@ -23,31 +24,55 @@ func programs() []string {
 	return []string{"./cmd/itzo", "./cmd/pause", "./hack/localaws/cmd/localaws", "./hack/localaws/cmd/cellinit", "./hack/registry/cmd/registry"}
 }
 
-// Build makes all executables that the environment runs, as far as they are not up to date. Lines about what takes long go to progress.
-func (e Environment) Build(ctx context.Context, progress io.Writer) error {
+// Build makes all executables that the environment runs, as far as they are not up to date. Lines about what takes long go to w.
+func (e Environment) Build(ctx context.Context, w io.Writer) error {
 	e, err := e.complete()
 	if err != nil {
 		return err
 	}
-	if err := (build.Builder{Root: e.Root, BinDir: e.BinDir, Progress: progress}).Build(ctx); err != nil {
+	if err := (build.Builder{Root: e.Root, BinDir: e.BinDir, Progress: w}).Build(ctx); err != nil {
 		return err
 	}
-	if err := goBuild(ctx, e.Root, e.bin("kip"), "."); err != nil {
-		return err
+	const stripped = "-s -w"
+	for _, b := range []goBuild{
+		{what: "the operator", dir: e.Root, output: e.bin("kip"), ldflags: stripped + " -X main.version=" + version(ctx, e.Root), packages: []string{"."}},
+		{what: "the agent, the emulator and the registry", dir: e.Root, output: e.BinDir + "/", ldflags: stripped, packages: programs()},
+		{
+			what: "kustomize", dir: filepath.Join(e.Root, "hack", "tools"), output: e.bin("kustomize"), ldflags: stripped,
+			packages: []string{"sigs.k8s.io/kustomize/kustomize/v5"},
+		},
+	} {
+		if err := b.run(ctx, w); err != nil {
+			return err
+		}
 	}
-	if err := goBuild(ctx, e.Root, e.BinDir+"/", programs()...); err != nil {
-		return err
-	}
-	return goBuild(ctx, filepath.Join(e.Root, "hack", "tools"), e.bin("kustomize"), "sigs.k8s.io/kustomize/kustomize/v5")
+	return nil
 }
 
-// goBuild makes static executables. An unchanged one keeps its file, and without the commit in it a commit changes none.
-func goBuild(ctx context.Context, dir, output string, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", output}, packages...)...)
-	cmd.Dir = dir
+// version is what the operator calls itself: what git says of the commit. Where there is no git, or no repository, it is "dev". Only the
+// operator is told it, by the linker: nothing is compiled again for a commit, and no cell's agent changes with it.
+func version(ctx context.Context, root string) string {
+	out, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty", "--tags").Output()
+	if v := strings.TrimSpace(string(out)); err == nil && v != "" {
+		return v
+	}
+	return "dev"
+}
+
+// goBuild is one call of go build that makes static executables. An unchanged one keeps its file.
+type goBuild struct {
+	what, dir, output, ldflags string
+	packages                   []string
+}
+
+func (b goBuild) run(ctx context.Context, w io.Writer) error {
+	defer progress.Watch(w, "building "+b.what, patience, every)()
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + b.ldflags, "-o", b.output}, b.packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", strings.Join(packages, ", "), err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("building %s: %w\n%s", b.what, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/devcluster"
@@ -132,26 +132,29 @@ func (e Environment) applyClass(ctx context.Context) error {
 	return e.apply(ctx, yaml)
 }
 
-// waitForNode returns when the class's virtual node is Ready, or the operator has ended.
-func (e Environment) waitForNode(ctx context.Context, cluster *devcluster.Cluster) error {
-	config, err := cluster.RESTConfig()
+// waitForNode returns when pods can use the class: its virtual node is Ready and its RuntimeClass, without which the API server refuses them,
+// is there. It fails when the operator has ended.
+func (e Environment) waitForNode(ctx context.Context) error {
+	kube, err := e.kube()
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return err
-	}
+	name := v1beta1.NodeName(ClassName)
 	return proc.WaitReady(ctx, e.Dir, Operator, func(ctx context.Context) error {
-		node, err := client.CoreV1().Nodes().Get(ctx, v1beta1.NodeName(ClassName), metav1.GetOptions{})
+		node, err := kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		for _, condition := range node.Status.Conditions {
-			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
-				return nil
-			}
+		if !nodeReady(node) {
+			return errors.New("the node is not Ready")
 		}
-		return errors.New("the node is not Ready")
+		_, err = kube.NodeV1().RuntimeClasses().Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+}
+
+func nodeReady(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
 }

@@ -32,9 +32,10 @@ $dev up
 
 title "applying config/samples: a pod, a Job, a Deployment of two"
 samples | show kubectl apply -f -
-kubectl rollout status deployment/web --timeout=2m >/dev/null
-kubectl wait --for=condition=Ready pod/hello --timeout=2m >/dev/null
-kubectl wait --for=condition=Complete job/count --timeout=2m >/dev/null
+title "waiting until they run on cells of their own"
+show kubectl rollout status deployment/web --timeout=2m
+show kubectl wait --for=condition=Ready pod/hello --timeout=2m
+show kubectl wait --for=condition=Complete job/count --timeout=2m
 
 title "a cell for each pod"
 show kubectl get cells
@@ -51,6 +52,7 @@ show $dev instances
 
 title "deleting it all"
 samples | show kubectl delete --wait -f -
+title "waiting until their cells are gone"
 kubectl wait --for=delete cells --all --timeout=2m >/dev/null
 show kubectl get cells
 show $dev instances

@@ -57,7 +57,6 @@ func TestIncomplete(t *testing.T) {
 	for name, change := range map[string]func(*Environment){
 		"no directory":         func(e *Environment) { e.Dir = "" },
 		"no name":              func(e *Environment) { e.Name = "" },
-		"no subnet":            func(e *Environment) { e.Subnet = netip.Prefix{} },
 		"hollow out of bounds": func(e *Environment) { e.Hollow = true },
 	} {
 		e := good
@@ -137,7 +136,7 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requireArgs(t, hollow, "--listen=127.0.0.1:4566", "--boot=hollow")
+	requireArgs(t, hollow, "--listen=127.0.0.1:4566,127.80.0.1:6421", "--boot=hollow")
 }
 
 func requireArgs(t *testing.T, p part, want ...string) {
@@ -152,19 +151,19 @@ func requireArgs(t *testing.T, p part, want ...string) {
 func TestClaim(t *testing.T) {
 	e := testEnvironment(t, true)
 	for range 2 {
-		if err := e.claim(); err != nil {
+		if err := e.claim(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := e
 	other.Hollow, other.Subnet = false, netip.MustParsePrefix("100.64.79.0/24")
-	if err := other.claim(); err == nil || !strings.Contains(err.Error(), "hollow cells in 127.80.0.0/16") {
+	if err := other.claim(t.Context()); err == nil || !strings.Contains(err.Error(), "hollow cells in 127.80.0.0/16") {
 		t.Errorf("a hollow environment became a real one: %v", err)
 	}
 	if err := e.clear(); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.claim(); err != nil {
+	if err := other.claim(t.Context()); err != nil {
 		t.Errorf("after clearing: %v", err)
 	}
 }

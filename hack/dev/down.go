@@ -17,7 +17,7 @@ import (
 
 // Down ends what Up started, whether Up ended well or was killed, and clears the state: the next Up is a fresh cluster. Nothing stays but
 // the logs and the executables. Calling it again is harmless.
-func (e Environment) Down(ctx context.Context, progress io.Writer) error {
+func (e Environment) Down(ctx context.Context, w io.Writer) error {
 	e, err := e.complete()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (e Environment) Down(ctx context.Context, progress io.Writer) error {
 		if s.do == nil {
 			continue
 		}
-		if err := s.run(ctx, progress); err != nil {
+		if err := s.run(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (e Environment) clear() error {
 	var errs []error
 	for _, name := range []string{
 		"cluster", "kubeconfig", "operator.kubeconfig", "operator.kubeconfig.token", "kubectl", "localaws", "images", agentsDir,
-		"registry", "aws.env", "proc", "pid", portsFile, modeFile,
+		"registry", "aws.env", leaderFile, "proc", "pid", portsFile, modeFile,
 	} {
 		if err := os.RemoveAll(e.path(name)); err != nil {
 			errs = append(errs, fmt.Errorf("clearing the state: %w", err))

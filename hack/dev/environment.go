@@ -12,13 +12,10 @@
 package dev
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -54,10 +51,10 @@ type Environment struct {
 	// BinDir is where executables are built; environments may share it.
 	BinDir string
 	// Name tells environments apart on the machine: the fabric, and the control groups of cells, are called kip-<Name>. At most 11
-	// characters.
+	// characters; without a Subnet at most 6, to which Up appends a hash of Dir.
 	Name string
 	// Subnet is the emulated VPC, /16 to /26, used by nobody else on the machine; inside 127.0.0.0/8 when Hollow. This machine has its
-	// first address.
+	// first address. When it is not given, Up takes a free one that follows from Dir, and keeps it until Down.
 	Subnet netip.Prefix
 	// Hollow cells simulate their containers. They need no root.
 	Hollow bool
@@ -89,6 +86,10 @@ type Endpoints struct {
 
 // Endpoints are those of the environment as it was last brought up.
 func (e Environment) Endpoints() (Endpoints, error) {
+	e, err := e.located()
+	if err != nil {
+		return Endpoints{}, err
+	}
 	p, err := e.readPorts()
 	if err != nil {
 		return Endpoints{}, err
@@ -159,10 +160,10 @@ func (e Environment) complete() (Environment, error) {
 		}
 		*dir = abs
 	}
-	if e.Name == "" || !e.Subnet.IsValid() {
-		return e, errors.New("a name and a subnet are needed")
+	if e.Name == "" {
+		return e, errors.New("a name is needed")
 	}
-	if e.Hollow && !e.Subnet.Addr().IsLoopback() {
+	if e.Hollow && e.Subnet.IsValid() && !e.Subnet.Addr().IsLoopback() {
 		return e, fmt.Errorf("subnet %s: hollow cells need one inside 127.0.0.0/8", e.Subnet)
 	}
 	return e, nil
@@ -177,29 +178,3 @@ func (e Environment) clusterConfig() devcluster.Config {
 	}
 	return cfg
 }
-
-// mode is what a running environment cannot change.
-type mode struct {
-	Hollow bool         `json:"hollow"`
-	Subnet netip.Prefix `json:"subnet"`
-	Name   string       `json:"name"`
-}
-
-func (e Environment) mode() mode { return mode{Hollow: e.Hollow, Subnet: e.Subnet, Name: e.Name} }
-
-// savedMode is that of the environment that is up, or was and has not been taken down; ok is false when there is none.
-func (e Environment) savedMode() (m mode, ok bool, err error) {
-	data, err := os.ReadFile(e.path(modeFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return mode{}, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &m)
-	}
-	if err != nil {
-		return mode{}, false, fmt.Errorf("reading what is up: %w", err)
-	}
-	return m, true, nil
-}
-
-const modeFile = "environment.json"

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"kip.elotl.co/hack/proc/progress"
 )
 
 // pkg is a Debian package that real cells need on this machine, whose system they share.
@@ -63,7 +65,7 @@ func static(path string) func() bool {
 
 // InstallPackages installs the Debian packages that real cells need and that are missing. Where that cannot be done, for want of root or
 // of apt-get, the error says which are missing and how to get them.
-func InstallPackages(ctx context.Context, progress io.Writer) error {
+func InstallPackages(ctx context.Context, w io.Writer) error {
 	missing := missingPackages(packages())
 	if len(missing) == 0 {
 		return nil
@@ -77,7 +79,8 @@ func InstallPackages(ctx context.Context, progress io.Writer) error {
 		return fmt.Errorf("real cells need what this machine lacks (names are those of Debian packages):\n%s\n"+
 			"On Debian or Ubuntu, as root: apt-get install %s", strings.Join(reasons, "\n"), strings.Join(names, " "))
 	}
-	fmt.Fprintf(progress, "installing %s\n", strings.Join(names, ", "))
+	fmt.Fprintf(w, "installing %s\n", strings.Join(names, ", "))
+	defer progress.Watch(w, "installing packages", every, every)()
 	if err := aptGet(ctx, append([]string{"install", "--yes", "--no-install-recommends"}, names...)...); err != nil {
 		// Perhaps the lists are missing or old.
 		if err := aptGet(ctx, "update"); err != nil {

@@ -92,6 +92,9 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	if e.Hollow {
+		listen += "," + e.holding().String() // so that no other environment takes the subnet
+	}
 	p := part{name: AWS, executable: "localaws", health: "http://" + at.AWS + "/_localaws/healthz", args: []string{
 		"--listen=" + listen, "--state-dir=" + e.path("localaws"), "--region=" + Region, "--subnet=" + e.Subnet.String(),
 		"--pending-delay=" + e.PendingDelay.String(),

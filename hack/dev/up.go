@@ -2,24 +2,21 @@ package dev
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"time"
 
 	"kip.elotl.co/hack/devcluster"
-	"kip.elotl.co/hack/fabric"
 	"kip.elotl.co/hack/proc/atomicfile"
+	"kip.elotl.co/hack/proc/progress"
 )
 
-// Up builds what is not up to date, starts what does not run, and returns when the virtual node of the default class is Ready. What runs as
-// it should is left alone. Each step writes a line to progress.
+// Up builds what is not up to date, starts what does not run, and returns when the operator leads and pods can use the default
+// class. What runs as it should is left alone. Each step writes a line to w.
 //
 // An error says which step failed, with the end of the part's log; what was started until then stays, and Up can be called again.
-func (e Environment) Up(ctx context.Context, progress io.Writer) error {
+func (e Environment) Up(ctx context.Context, w io.Writer) error {
 	e, err := e.complete()
 	if err != nil {
 		return err
@@ -29,13 +26,16 @@ func (e Environment) Up(ctx context.Context, progress io.Writer) error {
 		return err
 	}
 	defer unlock()
-	if err := e.claim(); err != nil {
+	if e, err = e.place(ctx); err != nil {
+		return err
+	}
+	if err := e.claim(ctx); err != nil {
 		return err
 	}
 	var cluster *devcluster.Cluster
 	steps := []step{
-		{"Debian packages", e.unlessHollow(func(ctx context.Context) error { return InstallPackages(ctx, progress) })},
-		{"executables", func(ctx context.Context) error { return e.Build(ctx, progress) }},
+		{"Debian packages", e.unlessHollow(func(ctx context.Context) error { return InstallPackages(ctx, w) })},
+		{"executables", func(ctx context.Context) error { return e.Build(ctx, w) }},
 		{"network of cells", e.unlessHollow(e.makeFabric)},
 		{"ports", e.choosePorts},
 		{"control plane", func(ctx context.Context) error {
@@ -46,16 +46,16 @@ func (e Environment) Up(ctx context.Context, progress io.Writer) error {
 		{Registry, func(ctx context.Context) error { return e.start(ctx, e.registryPart) }},
 		{AWS, func(ctx context.Context) error { return e.start(ctx, e.awsPart) }},
 		{"CRDs and RBAC", func(ctx context.Context) error { return e.install(ctx, cluster) }},
-		{Operator, func(ctx context.Context) error { return e.start(ctx, e.operatorPart) }},
+		{Operator, e.startOperator},
 		{"CellClass " + ClassName, e.applyClass},
-		{"virtual node", func(ctx context.Context) error { return e.waitForNode(ctx, cluster) }},
+		{"virtual node", e.waitForNode},
 		{"files", func(context.Context) error { return e.tell() }},
 	}
 	for _, s := range steps {
 		if s.do == nil {
 			continue
 		}
-		if err := s.run(ctx, progress); err != nil {
+		if err := s.run(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -70,20 +70,26 @@ type step struct {
 	do   func(context.Context) error
 }
 
-func (s step) run(ctx context.Context, progress io.Writer) error {
+// What takes longer than patience says that it goes on, and again every so often.
+const patience, every = 4 * time.Second, 20 * time.Second
+
+func (s step) run(ctx context.Context, w io.Writer) error {
 	begin := time.Now()
-	if s.name != "executables" && s.name != "Debian packages" {
+	stop := func() {}
+	if s.name != "executables" && s.name != "Debian packages" { // those tell more themselves
+		stop = progress.Watch(w, s.name, patience, every)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, stepTimeout)
 		defer cancel()
 	}
 	err := s.do(ctx)
+	stop()
 	took := time.Since(begin).Seconds()
 	if err != nil {
-		fmt.Fprintf(progress, "%-20s failed after %.1f s\n", s.name, took)
+		fmt.Fprintf(w, "%-20s failed after %.1f s\n", s.name, took)
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	fmt.Fprintf(progress, "%-20s %5.1f s\n", s.name, took)
+	fmt.Fprintf(w, "%-20s %5.1f s\n", s.name, took)
 	return nil
 }
 
@@ -105,49 +111,6 @@ func (e Environment) start(ctx context.Context, makePart func(Endpoints) (part, 
 		return err
 	}
 	return e.run(ctx, p)
-}
-
-// claim notes what comes up here, and refuses to turn what is up into something else.
-func (e Environment) claim() error {
-	up, ok, err := e.savedMode()
-	if err != nil {
-		return err
-	}
-	if ok && up != e.mode() {
-		return fmt.Errorf("in %s there is %s: take it down first", e.Dir, up)
-	}
-	if !ok && !e.Hollow {
-		if err := e.refuseForeign(); err != nil {
-			return err
-		}
-	}
-	data, err := json.Marshal(e.mode())
-	if err != nil {
-		return err
-	}
-	_, err = atomicfile.Write(e.path(modeFile), append(data, '\n'), 0o644)
-	return err
-}
-
-// refuseForeign keeps away from the network of an environment that lives in another directory: cells of both would get the same addresses,
-// and taking one down would end the other.
-func (e Environment) refuseForeign() error {
-	if _, err := fabric.Open(e.fabric()); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return fmt.Errorf("there is a network %s already, which was not made from %s: another environment of the same name is up, "+
-		"or its directory was removed before it was taken down (then: ip netns delete %[1]s; ip link delete %[1]s)", e.fabric().Name, e.Dir)
-}
-
-// String describes an environment to people.
-func (m mode) String() string {
-	kind := "real"
-	if m.Hollow {
-		kind = "hollow"
-	}
-	return fmt.Sprintf("an environment %q with %s cells in %s", m.Name, kind, m.Subnet)
 }
 
 // tell writes the files that say how to reach the environment.
@@ -172,7 +135,7 @@ func (e Environment) tell() error {
 	return nil
 }
 
-// StartOperator starts the operator alone, where Up was called before, and waits until it serves.
+// StartOperator starts the operator alone, where Up was called before, and waits until it leads.
 func (e Environment) StartOperator(ctx context.Context) error {
 	e, err := e.complete()
 	if err != nil {
@@ -183,5 +146,8 @@ func (e Environment) StartOperator(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	return e.start(ctx, e.operatorPart)
+	if e, err = e.located(); err != nil {
+		return err
+	}
+	return e.startOperator(ctx)
 }

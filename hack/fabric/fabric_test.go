@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +70,24 @@ func testConfig(t *testing.T) Config {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
+	lockSubnets(t)
 	return Config{Name: testName(), Subnet: netip.MustParsePrefix("100.64.80.0/24")}
+}
+
+// lockSubnets keeps the tests of another copy of the repository out of testRange until the test ends.
+func lockSubnets(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "kip-fabric-test.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func upForTest(t *testing.T) *Network {
@@ -356,6 +374,18 @@ func TestOverlappingSubnetIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", subnet, err)
 			_ = Down(other)
 		}
+	}
+}
+
+func TestTaken(t *testing.T) {
+	n := upForTest(t)
+	for _, subnet := range []string{"100.64.80.0/24", "100.64.80.16/28", "100.64.0.0/16"} {
+		if err := Taken(netip.MustParsePrefix(subnet)); err == nil || !strings.Contains(err.Error(), subnet+" overlaps") {
+			t.Errorf("%s beside %s: %v", subnet, n.Subnet(), err)
+		}
+	}
+	if err := Taken(netip.MustParsePrefix("100.64.87.0/24")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -60,8 +60,28 @@ func (n *Network) guard() *netlink.Route {
 	return &netlink.Route{Dst: prefixNet(n.cfg.Subnet), Type: unix.RTN_UNREACHABLE, Priority: guardMetric}
 }
 
+// Taken tells which route of the root namespace overlaps the subnet: nil when none does. It needs no root.
+func Taken(subnet netip.Prefix) error {
+	root, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	defer root.Close()
+	return refuseOverlap(root, subnet, func(netlink.Route) bool { return false })
+}
+
 // refuseOverlap looks for routes of somebody else that overlap the subnet.
 func (n *Network) refuseOverlap(root *netlink.Handle) error {
+	return refuseOverlap(root, n.cfg.Subnet, func(r netlink.Route) bool {
+		if r.Type == unix.RTN_UNREACHABLE && r.Dst.String() == prefixNet(n.cfg.Subnet).String() {
+			return true
+		}
+		link, err := root.LinkByIndex(r.LinkIndex)
+		return err == nil && link.Attrs().Name == n.cfg.Name
+	})
+}
+
+func refuseOverlap(root *netlink.Handle, subnet netip.Prefix, own func(netlink.Route) bool) error {
 	routes, err := root.RouteList(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
@@ -72,16 +92,10 @@ func (n *Network) refuseOverlap(root *netlink.Handle) error {
 		}
 		addr, ok := netip.AddrFromSlice(r.Dst.IP.To4())
 		ones, _ := r.Dst.Mask.Size()
-		if !ok || ones == 0 || !netip.PrefixFrom(addr, ones).Overlaps(n.cfg.Subnet) {
+		if !ok || ones == 0 || !netip.PrefixFrom(addr, ones).Overlaps(subnet) || own(r) {
 			continue
 		}
-		if r.Type == unix.RTN_UNREACHABLE && r.Dst.String() == prefixNet(n.cfg.Subnet).String() {
-			continue
-		}
-		if link, err := root.LinkByIndex(r.LinkIndex); err == nil && link.Attrs().Name == n.cfg.Name {
-			continue
-		}
-		return fmt.Errorf("the subnet overlaps the route %s", r.Dst)
+		return fmt.Errorf("the subnet %s overlaps the route %s", subnet, r.Dst)
 	}
 	return nil
 }

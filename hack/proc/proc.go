@@ -51,6 +51,8 @@ type Spec struct {
 // Process is a process that runs, or ran when it was looked at.
 type Process struct {
 	PID int
+	// Since is when it was started; zero when that is not recorded.
+	Since time.Time
 	// Started says that this call of Start started it, rather than finding it running.
 	Started bool
 }
@@ -81,16 +83,17 @@ func Start(ctx context.Context, spec Spec) (Process, error) {
 		return Process{}, fmt.Errorf("starting %s: %w", spec.Name, err)
 	}
 	if old.phase() == running && old.Fingerprint == sum {
-		return Process{PID: old.PID}, nil
+		return Process{PID: old.PID, Since: old.Since}, nil
 	}
 	if err := end(ctx, old, spec.Grace); err != nil {
 		return Process{}, fmt.Errorf("replacing %s: %w", spec.Name, err)
 	}
-	pid, err := spawn(spec, record{Fingerprint: sum, Executable: exe})
+	now := time.Now().UTC().Round(0) // so that it is read back as it was written
+	pid, err := spawn(spec, record{Fingerprint: sum, Executable: exe, Since: now})
 	if err != nil {
 		return Process{}, fmt.Errorf("starting %s: %w", spec.Name, err)
 	}
-	return Process{PID: pid, Started: true}, nil
+	return Process{PID: pid, Since: now, Started: true}, nil
 }
 
 // complete checks the Spec, makes its paths absolute and fills in the defaults.

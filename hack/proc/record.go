@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"kip.elotl.co/hack/proc/atomicfile"
 )
@@ -22,6 +23,8 @@ type record struct {
 	PID int `json:"pid"`
 	// StartTime is when the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
 	StartTime uint64 `json:"startTime"`
+	// Since is the same by the wall clock, a moment earlier.
+	Since time.Time `json:"since"`
 	// BootID is the kernel's random identifier of this boot: start times of another boot mean nothing.
 	BootID string `json:"bootID"`
 	// Fingerprint is the SHA-256 of everything that, when changed, makes the process start anew.

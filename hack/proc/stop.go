@@ -60,7 +60,7 @@ func forget(dir, name string, old record) error {
 // and Stop wait for that.
 func Alive(dir, name string) (Process, bool, error) {
 	rec, err := readRecord(dir, name)
-	return Process{PID: rec.PID}, rec.phase() == running, err
+	return Process{PID: rec.PID, Since: rec.Since}, rec.phase() == running, err
 }
 
 // Names lists the processes recorded in dir, running or not, in alphabetical order.

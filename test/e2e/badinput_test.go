@@ -77,6 +77,7 @@ func TestBadClass(t *testing.T) {
 func waitingPod(t *testing.T, env *testenv.Env, class *v1beta1.CellClass) *corev1.Pod {
 	t.Helper()
 	ns := namespace(t, env)
+	waitForRuntimeClass(t, env, class)
 	pod := newPod(env, ns, "waits", class, forever)
 	create(t, env, pod)
 	return pod

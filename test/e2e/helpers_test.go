@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,7 +98,16 @@ func readyClass(t *testing.T, env *testenv.Env, name string) *v1beta1.CellClass 
 	class := newClass(t, env, name)
 	create(t, env, class)
 	waitForNode(t, env, class)
+	waitForRuntimeClass(t, env, class)
 	return class
+}
+
+// waitForRuntimeClass waits until the API server takes pods of the class: it refuses those whose RuntimeClass it does not know.
+func waitForRuntimeClass(t *testing.T, env *testenv.Env, class *v1beta1.CellClass) {
+	t.Helper()
+	testenv.Eventually(t, soon, "RuntimeClass of class "+class.Name, func(ctx context.Context) error {
+		return env.Get(ctx, client.ObjectKey{Name: v1beta1.NodeName(class.Name)}, &nodev1.RuntimeClass{})
+	})
 }
 
 func waitForNode(t *testing.T, env *testenv.Env, class *v1beta1.CellClass) {

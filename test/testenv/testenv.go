@@ -3,11 +3,9 @@ package testenv
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,33 +42,15 @@ type Env struct {
 	Endpoints dev.Endpoints
 }
 
-// Ranges that tests take a subnet from: of the carrier-grade range for real cells, of the loopback range for hollow ones.
-const (
-	realSubnet   = "100.64.%d.0/24"
-	hollowSubnet = "127.%d.0.0/16"
-	firstSubnet  = 96
-	subnets      = 128
-)
-
-// New describes an environment of a test's own: its state is below .dev/ of the repository. Its name and subnet follow from the
-// repository's directory, so that tests in two copies of it do not meet, and what a killed test has left is found again.
+// New describes an environment of a test's own: its state is below .dev/ of the repository. Its subnet is a free one that follows from that
+// directory, so that tests in two copies of the repository do not meet, and what a killed test has left is found again.
 func New(root, name string, hollow bool) (dev.Environment, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return dev.Environment{}, fmt.Errorf("finding the repository: %w", err)
 	}
-	sum := sha256.Sum256([]byte(root))
-	format := realSubnet
-	if hollow {
-		format = hollowSubnet
-	}
-	subnet, err := netip.ParsePrefix(fmt.Sprintf(format, firstSubnet+int(sum[0])%subnets))
-	if err != nil {
-		return dev.Environment{}, err
-	}
 	return dev.Environment{
-		Root: root, Dir: filepath.Join(root, ".dev", name), BinDir: filepath.Join(root, "bin"),
-		Name: fmt.Sprintf("%s-%x", name, sum[:2]), Subnet: subnet, Hollow: hollow,
+		Root: root, Dir: filepath.Join(root, ".dev", name), BinDir: filepath.Join(root, "bin"), Name: name, Hollow: hollow,
 	}, nil
 }
 

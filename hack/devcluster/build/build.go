@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kip.elotl.co/hack/proc/atomicfile"
+	"kip.elotl.co/hack/proc/progress"
 )
 
 // Builder makes executables. A first build takes minutes and some gigabytes of Go's build cache; one with nothing to do takes less than a
@@ -259,33 +260,20 @@ func (b Builder) goCommand(ctx context.Context, dir string, args ...string) ([]b
 	return out, nil
 }
 
+// every is how often what takes long says that it goes on.
+const every = 20 * time.Second
+
 // report says that something is being built, says so again every while, and, when done is called, how long it took or that it failed.
 func (b Builder) report(what string) (done func(error)) {
-	const every = 20 * time.Second
 	start := time.Now()
-	elapsed := func() time.Duration { return time.Since(start).Round(time.Second) }
 	fmt.Fprintf(b.Progress, "building %s\n", what)
-	tick := time.NewTicker(every)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				fmt.Fprintf(b.Progress, "building %s: %s so far\n", what, elapsed())
-			}
-		}
-	}()
+	stop := progress.Watch(b.Progress, "building "+what, every, every)
 	return func(err error) {
-		tick.Stop()
-		close(stop)
-		<-stopped
+		stop()
 		verb := "built"
 		if err != nil {
 			verb = "failed to build"
 		}
-		fmt.Fprintf(b.Progress, "%s %s in %s\n", verb, what, elapsed())
+		fmt.Fprintf(b.Progress, "%s %s in %s\n", verb, what, time.Since(start).Round(time.Second))
 	}
 }

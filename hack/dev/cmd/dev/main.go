@@ -18,12 +18,6 @@ import (
 	"kip.elotl.co/hack/dev"
 )
 
-// Subnets of the environment that people use; tests have others.
-const (
-	subnet       = "100.64.77.0/24"
-	hollowSubnet = "127.77.0.0/16"
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -40,17 +34,15 @@ type options struct {
 }
 
 func (o *options) environment() (dev.Environment, error) {
+	e := dev.Environment{Root: o.root, Dir: o.dir, BinDir: o.bin, Name: "dev", Hollow: o.hollow}
 	if o.subnet == "" {
-		o.subnet = subnet
-		if o.hollow {
-			o.subnet = hollowSubnet
-		}
+		return e, nil
 	}
-	prefix, err := netip.ParsePrefix(o.subnet)
-	if err != nil {
-		return dev.Environment{}, fmt.Errorf("--subnet: %w", err)
+	var err error
+	if e.Subnet, err = netip.ParsePrefix(o.subnet); err != nil {
+		return e, fmt.Errorf("--subnet: %w", err)
 	}
-	return dev.Environment{Root: o.root, Dir: o.dir, BinDir: o.bin, Name: "dev", Subnet: prefix, Hollow: o.hollow}, nil
+	return e, nil
 }
 
 func command() *cobra.Command {
@@ -60,7 +52,7 @@ func command() *cobra.Command {
 	flags.StringVar(&o.root, "root", ".", "root directory of the repository")
 	flags.StringVar(&o.dir, "dir", ".dev", "directory of the environment's state")
 	flags.StringVar(&o.bin, "bin", "bin", "directory of the executables")
-	flags.StringVar(&o.subnet, "subnet", "", "IPv4 range of the cells (default "+subnet+", hollow "+hollowSubnet+")")
+	flags.StringVar(&o.subnet, "subnet", "", "IPv4 range of the cells, inside 127.0.0.0/8 for hollow ones (default: as last time, or a free one)")
 	flags.BoolVar(&o.hollow, "hollow", false, "cells simulate their containers; needs no root")
 	with := func(use, short string, run func(dev.Environment, *cobra.Command) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
