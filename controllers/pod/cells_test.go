@@ -181,22 +181,27 @@ func (h *recordingHost) Deploy(name string, archive io.Reader) error {
 // gate holds up whoever enters it, until it is opened.
 type gate struct{ entered, open chan struct{} }
 
-// hold makes the agent accept no pod before the gate is opened.
+// hold makes the agent answer neither dispatch nor stop before the gate is opened.
 func (h *hollow) hold(t *testing.T) (entered <-chan struct{}, open func()) {
 	g := &gate{entered: make(chan struct{}, 100), open: make(chan struct{})}
+	h.host.mu.Lock()
 	h.host.gate = g
+	h.host.mu.Unlock()
 	open = sync.OnceFunc(func() { close(g.open) })
 	t.Cleanup(open)
 	return g.entered, open
 }
 
 func (h *recordingHost) Save(state []byte) error {
-	if h.gate != nil {
+	h.mu.Lock()
+	held := h.gate
+	h.mu.Unlock()
+	if held != nil {
 		select {
-		case h.gate.entered <- struct{}{}:
+		case held.entered <- struct{}{}:
 		default:
 		}
-		<-h.gate.open
+		<-held.open
 	}
 	return h.Host.Save(state)
 }

@@ -73,21 +73,29 @@ func (s *scene) left(hole *blackHole) {
 	})
 }
 
-// More pods than there are workers, whose agents never answer again, hold up
-// no other.
+// More pods than there are workers, whose agents take the order to stop and
+// never answer, or take nothing any more, hold up no other.
 func TestSilentAgentsHoldUpNobody(t *testing.T) {
-	const crowd = 60
+	const crowd, silent = 60, 5
 	s := newScene(t)
 	stop := s.operator()
 	var pods []*corev1.Pod
 	var holes []*blackHole
+	var orders []<-chan struct{}
 	for i := range crowd {
 		pods = append(pods, s.add(fmt.Sprintf("mute-%d", i), grace(600)))
 	}
-	for _, p := range pods {
+	for i, p := range pods {
 		_, h := s.boot(p)
 		s.running(p)
-		holes = append(holes, h.silence(t))
+		if i < silent {
+			holes = append(holes, h.silence(t))
+		} else {
+			entered, _ := h.hold(t)
+			orders = append(orders, entered)
+		}
+	}
+	for _, p := range pods {
 		s.delete(p)
 	}
 	p, cell, h := s.start("lively", grace(5))
@@ -96,10 +104,8 @@ func TestSilentAgentsHoldUpNobody(t *testing.T) {
 	if end := terminated(t, s, h, cell); end.ExitCode != 143 {
 		t.Errorf("exit code is %d, want 143 of SIGTERM", end.ExitCode)
 	}
-	for i, hole := range holes {
-		if _, total := hole.seen(); total == 0 {
-			t.Errorf("agent %d was not asked: the test shows nothing", i)
-		}
+	for _, entered := range orders {
+		<-entered
 	}
 	// The silent ones have had their time: they go, and with them what was asked.
 	s.clock.shift(time.Hour)
@@ -109,6 +115,9 @@ func TestSilentAgentsHoldUpNobody(t *testing.T) {
 	stop()
 	for _, hole := range holes {
 		s.left(hole)
+		if _, total := hole.seen(); total == 0 {
+			t.Error("a silent agent was not asked: the test shows nothing")
+		}
 	}
 }
 
