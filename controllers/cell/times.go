@@ -67,9 +67,9 @@ const (
 	// minute for it.
 	endCheckFirst = 300 * time.Millisecond
 	endCheckMost  = 5 * time.Second
-	// slowEnd is how long an instance may take to end before the Cell says what
-	// it waits for.
-	slowEnd = time.Minute
+	// slowEnd is how long an instance may take to end before the Cell says that
+	// it is terminating: one that is gone at once needs no write.
+	slowEnd = time.Second
 )
 
 // longerEach is a wait as long as has been waited already, within bounds, so

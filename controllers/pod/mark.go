@@ -14,7 +14,7 @@ import (
 // annotationDispatchedTo is written to a pod before it is given to the agent of
 // the Cell that it names, so that a pod whose containers may have run is known
 // as such, whoever looks after it then.
-const annotationDispatchedTo = "pod.elotl.co/dispatched-to"
+const annotationDispatchedTo = "kip.elotl.co/dispatched-to"
 
 // dispatched says whether the pod may have been given to an agent. A start time
 // is given by agents only. The annotation of a copy, of another UID, is none.
