@@ -139,10 +139,14 @@ func waitForEnd(process *os.File) bool {
 	}) == nil
 }
 
+// slowestTelling is the longest pause between two calls of tellUntil's.
+const slowestTelling = time.Second
+
 // tellUntil tells of a change again and again, since the runtime hears of the
-// end later than we do: within milliseconds as a rule.
+// end later than we do: within milliseconds as a rule, seconds on a cell that is
+// very busy.
 func tellUntil(changed func(), settled func() bool, stopped <-chan struct{}) {
-	for delay := 2 * time.Millisecond; delay < 5*time.Second && !settled(); delay *= 2 {
+	for delay := 2 * time.Millisecond; !settled(); delay = min(2*delay, slowestTelling) {
 		changed()
 		select {
 		case <-stopped:

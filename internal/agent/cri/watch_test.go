@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -153,4 +154,21 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	if err := w.end(t); err == nil || errors.Is(err, agent.ErrNoEvents) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// On a cell that is very busy the runtime hears late that a process has ended.
+func TestAnEndIsToldUntilTheRuntimeShowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		const heard = time.Minute
+		var last time.Duration
+		calls := 0
+		tellUntil(func() { calls++; last = time.Since(begin) }, func() bool { return last >= heard }, nil)
+		if last < heard || last > heard+slowestTelling || calls > 100 {
+			t.Errorf("told %d times until %s, but the runtime heard after %s", calls, last, heard)
+		}
+		stopped := make(chan struct{})
+		close(stopped)
+		tellUntil(func() {}, func() bool { return false }, stopped)
+	})
 }
