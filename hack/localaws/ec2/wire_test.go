@@ -3,6 +3,7 @@ package ec2_test
 import (
 	"encoding/base64"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/url"
 	"strings"
@@ -77,7 +78,7 @@ func wellFormed(t *testing.T, body string) string {
 	d, root := xml.NewDecoder(strings.NewReader(body)), ""
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return root
 		}
 		if err != nil {
