@@ -74,7 +74,11 @@ func hand(t *testing.T, kube kubernetes.Interface, holder string, acquired time.
 	}
 	_, err := leases.Create(t.Context(), lease, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
+		var there *coordinationv1.Lease
+		if there, err = leases.Get(t.Context(), leaseName, metav1.GetOptions{}); err == nil {
+			lease.ResourceVersion = there.ResourceVersion
+			_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
