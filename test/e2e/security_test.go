@@ -172,7 +172,7 @@ func TestImpostor(t *testing.T) {
 		if err := env.Get(ctx, client.ObjectKeyFromObject(thief), thief); err != nil {
 			return err
 		}
-		_, err := inCell(ctx, env, thief, "", "pgrep -f run/stolen")
+		_, err := inCell(ctx, env, thief, "", "pgrep -f '[r]un/stolen'")
 		return err
 	})
 	for _, file := range []string{"server.crt", "server.key"} {
