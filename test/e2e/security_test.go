@@ -163,7 +163,7 @@ func TestImpostor(t *testing.T) {
 	env := environment(t)
 	victim := readyCell(t, env, readyClass(t, env, "victim"), "cell")
 	class := newClass(t, env, "thief", func(c *v1beta1.CellClass) {
-		c.Spec.CloudInit = "#cloud-config\nruncmd:\n- until [ -e /run/stolen ]; do sleep 0.1; done\n"
+		c.Spec.CloudInit = "#cloud-config\nruncmd:\n- touch /run/waiting\n- until [ -e /run/stolen ]; do sleep 0.1; done\n"
 	})
 	create(t, env, class)
 	thief := &v1beta1.Cell{ObjectMeta: metav1.ObjectMeta{Name: "thief"}, Spec: v1beta1.CellSpec{CellClassName: class.Name}}
@@ -172,7 +172,7 @@ func TestImpostor(t *testing.T) {
 		if err := env.Get(ctx, client.ObjectKeyFromObject(thief), thief); err != nil {
 			return err
 		}
-		_, err := inCell(ctx, env, thief, "", "pgrep -f '[r]un/stolen'")
+		_, err := inCell(ctx, env, thief, "", "test -e /run/waiting")
 		return err
 	})
 	for _, file := range []string{"server.crt", "server.key"} {
