@@ -214,7 +214,7 @@ runcmd:
 		}
 	}
 	for _, line := range []string{
-		"early\n4321\n", "pid 1 is cellinit", "to the device", "packages is not supported", "script runcmd: exit status 7", "first boot finished",
+		"early\n", "\n4321\n", "pid 1 is cellinit", "to the device", "packages is not supported", "script runcmd: exit status 7", "first boot finished",
 	} {
 		eventually(t, "console", func() error {
 			if !strings.Contains(string(m.Console()), line) {
