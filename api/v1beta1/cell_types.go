@@ -1,6 +1,7 @@
 package v1beta1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -10,7 +11,16 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="self.cellClassName == oldSelf.cellClassName",message="spec.cellClassName cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.instanceType) == has(oldSelf.instanceType) && (!has(self.instanceType) || self.instanceType == oldSelf.instanceType)",message="spec.instanceType cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.launchType) == has(oldSelf.launchType) && (!has(self.launchType) || self.launchType == oldSelf.launchType)",message="spec.launchType cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.offeringTerms) == has(oldSelf.offeringTerms) && (!has(self.offeringTerms) || self.offeringTerms == oldSelf.offeringTerms)",message="spec.offeringTerms cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.securityGroups) == has(oldSelf.securityGroups) && (!has(self.securityGroups) || self.securityGroups == oldSelf.securityGroups)",message="spec.securityGroups cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.instanceProfile) == has(oldSelf.instanceProfile) && (!has(self.instanceProfile) || self.instanceProfile == oldSelf.instanceProfile)",message="spec.instanceProfile cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.privateIPOnly) == has(oldSelf.privateIPOnly) && (!has(self.privateIPOnly) || self.privateIPOnly == oldSelf.privateIPOnly)",message="spec.privateIPOnly cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.routes) == has(oldSelf.routes) && (!has(self.routes) || self.routes == oldSelf.routes)",message="spec.routes cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.healthyTimeoutSeconds) == has(oldSelf.healthyTimeoutSeconds) && (!has(self.healthyTimeoutSeconds) || self.healthyTimeoutSeconds == oldSelf.healthyTimeoutSeconds)",message="spec.healthyTimeoutSeconds cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.imageOverlayRootfs) == has(oldSelf.imageOverlayRootfs) && (!has(self.imageOverlayRootfs) || self.imageOverlayRootfs == oldSelf.imageOverlayRootfs)",message="spec.imageOverlayRootfs cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.volumeSize) == has(oldSelf.volumeSize) && (!has(self.volumeSize) || quantity(string(self.volumeSize)).compareTo(quantity(string(oldSelf.volumeSize))) == 0)",message="spec.volumeSize cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || (self.resources.all(k, k in oldSelf.resources) && oldSelf.resources.all(k, k in self.resources && quantity(string(self.resources[k])).compareTo(quantity(string(oldSelf.resources[k]))) == 0)))",message="spec.resources cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.podRef) || (has(self.podRef) && self.podRef == oldSelf.podRef)",message="spec.podRef can be set once and not be changed"
 type CellSpec struct {
 	// cellClassName names the CellClass that says how the cell is made.
@@ -18,12 +28,36 @@ type CellSpec struct {
 	// +kubebuilder:validation:MaxLength=59
 	CellClassName string `json:"cellClassName"`
 
-	// instanceType is the EC2 instance type to launch, such as m5.large. The
-	// class's defaultInstanceType where it is absent.
+	// instanceType is an EC2 instance type, such as m5.large, which is launched
+	// whatever the resources; or a pattern with *, such as c5*, which leaves
+	// the choice among the types that match. Where it is absent any type will
+	// do that the class allows and that has the resources; the class's
+	// defaultInstanceType where there are none either.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[a-z0-9][a-z0-9-]*\.[a-z0-9-]+$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9][a-z0-9-]*\.[a-z0-9-]+|[a-z0-9.*-]*\*[a-z0-9.*-]*)$`
 	InstanceType string `json:"instanceType,omitempty"`
+
+	// resources are what the pod needs: cpu, memory, nvidia.com/gpu and
+	// aws.amazon.com/neuron.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'nvidia.com/gpu', 'aws.amazon.com/neuron'])",message="must be cpu, memory, nvidia.com/gpu or aws.amazon.com/neuron"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).sign() >= 0)",message="must not be negative"
+	Resources corev1.ResourceList `json:"resources,omitempty"`
+
+	// launchType is the market to buy in: On-demand, Spot, or Spot-preferred,
+	// which takes On-demand where no Spot offering is to be had or all cost
+	// more. The class's defaultLaunchType where it is absent.
+	// +optional
+	LaunchType LaunchType `json:"launchType,omitempty"`
+
+	// offeringTerms limit zone, instance type and architecture as node
+	// affinity does: one of the terms must hold.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	OfferingTerms []OfferingTerm `json:"offeringTerms,omitempty"`
 
 	// volumeSize is the size of the root volume, rounded up to whole GiB. The
 	// class's defaultVolumeSize where it is absent.
@@ -31,10 +65,74 @@ type CellSpec struct {
 	// +optional
 	VolumeSize *resource.Quantity `json:"volumeSize,omitempty"`
 
+	// securityGroups are the IDs of security groups that the cell is put into
+	// beside those of the class.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:Pattern=`^sg-[0-9a-f]{8,17}$`
+	SecurityGroups []string `json:"securityGroups,omitempty"`
+
+	// instanceProfile is the name or the ARN of the instance profile whose
+	// role the cell and its pod have.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[\w+=,.@/-]+|[\w+=,.@-]{1,128})$`
+	InstanceProfile string `json:"instanceProfile,omitempty"`
+
+	// privateIPOnly: true gives the cell no public address, false gives it
+	// one. The class's privateIPOnly where it is absent.
+	// +optional
+	PrivateIPOnly *bool `json:"privateIPOnly,omitempty"`
+
+	// routes are CIDRs that the route tables of the class's subnets send to
+	// this cell for as long as it lives.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=43
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a CIDR whose host bits are zero, such as 10.20.0.0/16"
+	Routes []string `json:"routes,omitempty"`
+
+	// healthyTimeoutSeconds is how long the agent of a cell that was Ready may
+	// not answer before the cell is given up; 0 is for ever. For ever too where
+	// it is absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	HealthyTimeoutSeconds *int32 `json:"healthyTimeoutSeconds,omitempty"`
+
+	// imageOverlayRootfs: false gives containers a root filesystem that is a
+	// copy of their image instead of an overlay.
+	// +optional
+	ImageOverlayRootfs *bool `json:"imageOverlayRootfs,omitempty"`
+
 	// podRef is the pod that this cell runs. A Cell without one boots, becomes
 	// Ready and stays until it is deleted.
 	// +optional
 	PodRef *PodReference `json:"podRef,omitempty"`
+}
+
+// OfferingTerm holds when all of its requirements do.
+type OfferingTerm struct {
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Requirements []OfferingRequirement `json:"requirements"`
+}
+
+// OfferingRequirement is a requirement on what a cell's instance is, in the
+// words of node affinity.
+type OfferingRequirement struct {
+	// +kubebuilder:validation:Enum=topology.kubernetes.io/zone;node.kubernetes.io/instance-type;kubernetes.io/arch
+	Key string `json:"key"`
+	// +kubebuilder:validation:Enum=In;NotIn
+	Operator corev1.NodeSelectorOperator `json:"operator"`
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=64
+	Values []string `json:"values"`
 }
 
 // PodReference names one pod, and no later one of the same name.
@@ -81,6 +179,15 @@ type LaunchAttempt struct {
 	Zone     string `json:"zone,omitempty"`
 	SubnetID string `json:"subnetID"`
 	ImageID  string `json:"imageID"`
+	// launchType is On-demand or Spot.
+	// +optional
+	LaunchType LaunchType `json:"launchType,omitempty"`
+	// cpuCredits is standard or unlimited for a burstable type, else empty.
+	// +optional
+	CPUCredits string `json:"cpuCredits,omitempty"`
+	// pricePerHour is what the offering was taken to cost, in USD.
+	// +optional
+	PricePerHour string `json:"pricePerHour,omitempty"`
 	// fingerprint is a hash of all else that shapes the launch call.
 	Fingerprint string `json:"fingerprint"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
@@ -146,9 +253,23 @@ type CellStatus struct {
 	Zone string `json:"zone,omitempty"`
 	// +optional
 	ImageID string `json:"imageID,omitempty"`
-	// pricePerHour is the offering's price in USD, where it is known.
+	// pricePerHour is what the cell costs in USD: instance, root volume and
+	// public address, where the price is known.
 	// +optional
 	PricePerHour string `json:"pricePerHour,omitempty"`
+	// price says what pricePerHour is made of.
+	// +optional
+	Price *CellPrice `json:"price,omitempty"`
+	// runnersUp are the offerings that would have been next, the cheapest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=3
+	RunnersUp []PricedOffering `json:"runnersUp,omitempty"`
+	// routes are the routes that were made for this cell.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Routes []CellRoute `json:"routes,omitempty"`
 	// agent says which agent answers on the cell.
 	// +optional
 	Agent *AgentStatus `json:"agent,omitempty"`
@@ -158,6 +279,36 @@ type CellStatus struct {
 	// +listMapKey=number
 	// +kubebuilder:validation:MaxItems=10
 	Attempts []LaunchAttempt `json:"attempts,omitempty"`
+}
+
+// CellPrice is made of parts in USD per hour.
+type CellPrice struct {
+	// instance includes what CPU above a burstable type's baseline costs.
+	Instance string `json:"instance"`
+	// +optional
+	Volume string `json:"volume,omitempty"`
+	// +optional
+	PublicIPv4 string `json:"publicIPv4,omitempty"`
+	// source is PricingAPI, SpotPriceHistory, Table, Estimate or Override.
+	Source string `json:"source"`
+	// asOf is when the source gave the instance's price.
+	AsOf metav1.Time `json:"asOf"`
+}
+
+// PricedOffering is a way to launch a cell, and what it costs.
+type PricedOffering struct {
+	InstanceType string     `json:"instanceType"`
+	Zone         string     `json:"zone"`
+	LaunchType   LaunchType `json:"launchType"`
+	// pricePerHour is in USD, with volume and public address.
+	// +optional
+	PricePerHour string `json:"pricePerHour,omitempty"`
+}
+
+// CellRoute is a route to a cell.
+type CellRoute struct {
+	RouteTableID string `json:"routeTableID"`
+	CIDR         string `json:"cidr"`
 }
 
 // AgentStatus is what the cell's agent says of itself.
@@ -175,12 +326,16 @@ type AgentStatus struct {
 }
 
 // LaunchType is the market that an instance is bought in.
+//
+// +kubebuilder:validation:Enum=On-demand;Spot;Spot-preferred
 type LaunchType string
 
 // The launch types.
 const (
 	LaunchOnDemand LaunchType = "On-demand"
 	LaunchSpot     LaunchType = "Spot"
+	// LaunchSpotPreferred is only wanted, never what an instance has.
+	LaunchSpotPreferred LaunchType = "Spot-preferred"
 )
 
 // Cell is one cloud instance that runs one pod.

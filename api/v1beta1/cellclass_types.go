@@ -15,6 +15,36 @@ type CellClassSpec struct {
 	// +optional
 	DefaultInstanceType string `json:"defaultInstanceType,omitempty"`
 
+	// instanceTypes limits the choice of types.
+	// +optional
+	InstanceTypes InstanceTypesSpec `json:"instanceTypes,omitempty"`
+
+	// architectures are those that cells may have: amd64, arm64. Where it is
+	// absent, those that there is an image for.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=amd64;arm64
+	Architectures []string `json:"architectures,omitempty"`
+
+	// defaultLaunchType is the market for pods that name none.
+	// +kubebuilder:default="On-demand"
+	// +optional
+	DefaultLaunchType LaunchType `json:"defaultLaunchType,omitempty"`
+
+	// maxPricePerHour is the most that one cell may cost, in USD per hour,
+	// such as "1.50".
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?$`
+	MaxPricePerHour string `json:"maxPricePerHour,omitempty"`
+
+	// podPrivileges lists the namespaces whose pods may ask for what reaches
+	// beyond their cell.
+	// +optional
+	PodPrivileges PodPrivileges `json:"podPrivileges,omitempty"`
+
 	// defaultVolumeSize is the size of a cell's root volume, rounded up to
 	// whole GiB.
 	// +kubebuilder:default="10Gi"
@@ -22,8 +52,16 @@ type CellClassSpec struct {
 	// +optional
 	DefaultVolumeSize *resource.Quantity `json:"defaultVolumeSize,omitempty"`
 
-	// bootImageSpec chooses the machine image: of all that match, the newest.
+	// bootImageSpec chooses the machine image: of all that match, the newest
+	// of each architecture.
 	BootImageSpec BootImageSpec `json:"bootImageSpec"`
+
+	// bootImageOverrides choose other images for an architecture or for types
+	// with accelerators. The first that fits counts.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	BootImageOverrides []BootImageOverride `json:"bootImageOverrides,omitempty"`
 
 	// cloudInit is a cloud-config document that is merged with Kip's own. A
 	// change reaches the next cell.
@@ -57,6 +95,87 @@ type CellClassSpec struct {
 
 	// aws holds what is particular to AWS.
 	AWS AWSSpec `json:"aws"`
+}
+
+// InstanceTypesSpec limits the choice of types. * in a pattern stands for any
+// characters: c5*, *.large, g4dn.xlarge.
+type InstanceTypesSpec struct {
+	// allowed: a type must match one of these patterns; all are allowed where
+	// there are none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Allowed []TypePattern `json:"allowed,omitempty"`
+	// excluded: a type must match none of these patterns.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Excluded []TypePattern `json:"excluded,omitempty"`
+	// burstable: Unlimited lets a pod that needs more CPU than a burstable
+	// type's baseline have it for what surplus credits cost, when that is the
+	// cheapest; Standard takes burstable types only up to their baseline; Never
+	// not at all, unless a pod or defaultInstanceType names one.
+	// +kubebuilder:default=Unlimited
+	// +optional
+	Burstable BurstableMode `json:"burstable,omitempty"`
+}
+
+// TypePattern is the name of an instance type in which * stands for any
+// characters.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:Pattern=`^[a-z0-9.*-]+$`
+type TypePattern string
+
+// BurstableMode says how burstable types (T2, T3, T3a, T4g) may be used.
+//
+// +kubebuilder:validation:Enum=Unlimited;Standard;Never
+type BurstableMode string
+
+// The modes.
+const (
+	BurstableUnlimited BurstableMode = "Unlimited"
+	BurstableStandard  BurstableMode = "Standard"
+	BurstableNever     BurstableMode = "Never"
+)
+
+// PodPrivileges lists namespaces by what their pods may ask for; "*" is all.
+type PodPrivileges struct {
+	// securityGroups: the annotation pod.elotl.co/security-groups.
+	// +optional
+	SecurityGroups NamespaceNames `json:"securityGroups,omitempty"`
+	// instanceProfiles: the annotation pod.elotl.co/instance-profile.
+	// +optional
+	InstanceProfiles NamespaceNames `json:"instanceProfiles,omitempty"`
+	// routes: the annotation pod.elotl.co/cloud-route.
+	// +optional
+	Routes NamespaceNames `json:"routes,omitempty"`
+}
+
+// NamespaceNames are names of namespaces; "*" stands for all.
+//
+// +listType=set
+// +kubebuilder:validation:MaxItems=64
+// +kubebuilder:validation:items:MaxLength=63
+// +kubebuilder:validation:items:Pattern=`^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$`
+type NamespaceNames []string
+
+// BootImageOverride is an image for some types.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.architecture) || has(self.accelerator)",message="one of architecture and accelerator is required: what is for all types belongs into spec.bootImageSpec"
+type BootImageOverride struct {
+	// architecture is amd64 or arm64; both where it is absent.
+	// +optional
+	// +kubebuilder:validation:Enum=amd64;arm64
+	Architecture string `json:"architecture,omitempty"`
+	// accelerator: nvidia is for types with NVIDIA GPUs, neuron for those
+	// with AWS Neuron devices. With and without where it is absent.
+	// +optional
+	// +kubebuilder:validation:Enum=nvidia;neuron
+	Accelerator string `json:"accelerator,omitempty"`
+	// image chooses it.
+	Image BootImageSpec `json:"image"`
 }
 
 // BootImageSpec chooses machine images as DescribeImages does. All that is
@@ -127,6 +246,43 @@ type AWSSpec struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('aws:') && !k.startsWith('kip.elotl.co/') && k.size() <= 128)",message="keys must have at most 128 characters and must not start with aws: or kip.elotl.co/"
 	Tags map[string]TagValue `json:"tags,omitempty"`
+	// rootVolume is what the root volume is like besides its size.
+	// +optional
+	RootVolume RootVolumeSpec `json:"rootVolume,omitempty"`
+	// tenancy: dedicated runs cells on hardware of the account's own.
+	// +optional
+	// +kubebuilder:validation:Enum=default;dedicated
+	Tenancy string `json:"tenancy,omitempty"`
+}
+
+// RootVolumeSpec is what a cell's root volume is like. What is absent is as in
+// the image (docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html).
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.iops) || (has(self.type) && self.type in ['gp3', 'io1', 'io2'])",message="iops is for the types gp3, io1 and io2 only: set type to one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.throughput) || (has(self.type) && self.type == 'gp3')",message="throughput is for the type gp3 only: set type to gp3"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || !(self.type in ['io1', 'io2']) || has(self.iops)",message="the types io1 and io2 need iops"
+// +kubebuilder:validation:XValidation:rule="!has(self.kmsKeyID) || (has(self.encrypted) && self.encrypted)",message="kmsKeyID needs encrypted: true"
+type RootVolumeSpec struct {
+	// +optional
+	// +kubebuilder:validation:Enum=gp2;gp3;io1;io2
+	Type string `json:"type,omitempty"`
+	// iops are I/O operations per second.
+	// +optional
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=256000
+	IOPS *int32 `json:"iops,omitempty"`
+	// throughput is in MiB/s.
+	// +optional
+	// +kubebuilder:validation:Minimum=125
+	// +kubebuilder:validation:Maximum=2000
+	Throughput *int32 `json:"throughput,omitempty"`
+	// +optional
+	Encrypted *bool `json:"encrypted,omitempty"`
+	// kmsKeyID is the key's ID, ARN, alias/name or alias ARN; the account's
+	// default key where it is absent.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	KMSKeyID string `json:"kmsKeyID,omitempty"`
 }
 
 // TagValue is the value of a tag.
@@ -144,11 +300,12 @@ type CellClassStatus struct {
 	// node is the name of the class's virtual node and of its RuntimeClass.
 	// +optional
 	Node string `json:"node,omitempty"`
-	// images are the images chosen, at most one per architecture.
+	// images are the images chosen, at most one per architecture and accelerator.
 	// +optional
 	// +listType=map
 	// +listMapKey=architecture
-	// +kubebuilder:validation:MaxItems=4
+	// +listMapKey=accelerator
+	// +kubebuilder:validation:MaxItems=6
 	Images []ResolvedImage `json:"images,omitempty"`
 	// architecture is that of the default instance type's cells, amd64 or arm64,
 	// and so the node's label kubernetes.io/arch.
@@ -174,7 +331,10 @@ type CellClassStatus struct {
 type ResolvedImage struct {
 	// architecture is amd64 or arm64.
 	Architecture string `json:"architecture"`
-	ID           string `json:"id"`
+	// accelerator is none, nvidia or neuron: which types the image is for.
+	// +kubebuilder:default=none
+	Accelerator string `json:"accelerator"`
+	ID          string `json:"id"`
 	// +optional
 	Name string `json:"name,omitempty"`
 	// rootDevice is the device name of the root volume, such as /dev/xvda.
@@ -182,12 +342,28 @@ type ResolvedImage struct {
 	// minVolumeGiB is the size of the image's own root volume.
 	// +optional
 	MinVolumeGiB int32 `json:"minVolumeGiB,omitempty"`
+	// needs lists what a type must support to boot the image, of: hvm,
+	// paravirtual; uefi, legacy-bios. withoutENA: it lacks the driver that
+	// newer types need.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	Needs []string `json:"needs,omitempty"`
+	// +optional
+	WithoutENA bool `json:"withoutENA,omitempty"`
 }
 
 // ResolvedSubnet is a subnet as it was found.
 type ResolvedSubnet struct {
 	ID   string `json:"id"`
 	Zone string `json:"zone"`
+	// freeAddresses is how many addresses were free when the subnet was last
+	// looked at.
+	// +optional
+	FreeAddresses int32 `json:"freeAddresses,omitempty"`
+	// public: instances launched in it get a public address unless told otherwise.
+	// +optional
+	Public bool `json:"public,omitempty"`
 }
 
 // CellClass says how cells of a kind are made. For every class there is a

@@ -1,6 +1,9 @@
 package v1beta1
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 const (
 	// Finalizer holds a Cell until its instance is gone, and a CellClass until
@@ -16,9 +19,6 @@ const (
 	TaintProvider = "virtual-kubelet.io/provider"
 	Provider      = "kip"
 
-	// AnnotationInstanceType on a pod names the instance type to run it on.
-	AnnotationInstanceType = "pod.elotl.co/instance-type"
-
 	// TagCluster, TagClass and TagCell are on everything that Kip makes in the
 	// cloud: the cluster's ID, the class's name and the Cell's UID.
 	TagCluster = "kip.elotl.co/cluster"
@@ -26,6 +26,48 @@ const (
 	TagCell    = "kip.elotl.co/cell-uid"
 	// TagName is what the console shows.
 	TagName = "Name"
+)
+
+// Annotations of pods, by which they ask for a cell that is as they need it.
+const (
+	// AnnotationInstanceType is an instance type, which overrides the pod's
+	// resources, or a pattern with *.
+	AnnotationInstanceType = "pod.elotl.co/instance-type"
+	// AnnotationLaunchType is on-demand, spot or spot-preferred.
+	AnnotationLaunchType = "pod.elotl.co/launch-type"
+	// AnnotationPrivateIPOnly is true or false.
+	AnnotationPrivateIPOnly = "pod.elotl.co/private-ip-only"
+	// AnnotationSecurityGroups are IDs of security groups, with commas between.
+	AnnotationSecurityGroups = "pod.elotl.co/security-groups"
+	// AnnotationInstanceProfile is the name or ARN of an instance profile.
+	AnnotationInstanceProfile = "pod.elotl.co/instance-profile"
+	// AnnotationHealthyTimeout is in seconds; 0 is never.
+	AnnotationHealthyTimeout = "pod.elotl.co/healthcheck-healthy-timeout"
+	// AnnotationCloudRoute are CIDRs, with white space between.
+	AnnotationCloudRoute = "pod.elotl.co/cloud-route"
+	// AnnotationVolumeSize is the size of the root volume, a quantity.
+	AnnotationVolumeSize = "pod.elotl.co/volume-size"
+	// AnnotationImageOverlayRootfs is true or false.
+	AnnotationImageOverlayRootfs = "pod.elotl.co/image-overlay-rootfs"
+	// AnnotationTaskRole and AnnotationTaskExecutionRole were for pods on
+	// Fargate, where Kip puts none.
+	AnnotationTaskRole          = "pod.elotl.co/task-role"
+	AnnotationTaskExecutionRole = "pod.elotl.co/task-execution-role"
+	// AnnotationPrefix begins all of them.
+	AnnotationPrefix = "pod.elotl.co/"
+)
+
+// Resources of pods, beside cpu and memory, that decide which types will do.
+const (
+	ResourceGPU    corev1.ResourceName = "nvidia.com/gpu"
+	ResourceNeuron corev1.ResourceName = "aws.amazon.com/neuron"
+)
+
+// Accelerators of images.
+const (
+	AcceleratorNone   = "none"
+	AcceleratorNvidia = "nvidia"
+	AcceleratorNeuron = "neuron"
 )
 
 // Types of conditions.
@@ -52,6 +94,14 @@ const (
 	ReasonInvalidCloudInit    = "InvalidCloudInit"
 	ReasonNodeNameTaken       = "NodeNameTaken"
 	ReasonInvalidVolumeSize   = "InvalidVolumeSize"
+	ReasonInvalidAnnotation   = "InvalidAnnotation"
+	ReasonNotPrivileged       = "NotPrivileged"
+	ReasonNoFittingType       = "NoFittingType"
+	ReasonProfileNotFound     = "InstanceProfileNotFound"
+	ReasonRouteConflict       = "RouteConflict"
+	ReasonQuotaExceeded       = "QuotaExceeded"
+	ReasonCatalogueNotReady   = "CatalogueNotReady"
+	ReasonInvalidPrices       = "InvalidPrices"
 	ReasonUserDataTooLarge    = "UserDataTooLarge"
 	ReasonNotAuthorized       = "NotAuthorized"
 	ReasonCloudError          = "CloudError"

@@ -14,7 +14,9 @@ type Cloud interface {
 	Instances
 	Images
 	Networks
+	Routes
 	InstanceTypes
+	Prices
 }
 
 // Instances launches, finds and ends instances.
@@ -57,11 +59,38 @@ type Networks interface {
 	SecurityGroups(ctx context.Context, ids []string) ([]SecurityGroup, error)
 }
 
+// Routes sends the traffic for other addresses to instances.
+type Routes interface {
+	// RouteTables describes those that the subnets use: their own, else the
+	// main one of the VPC. Each once, in no order.
+	RouteTables(ctx context.Context, vpcID string, subnetIDs []string) ([]RouteTable, error)
+	// CreateRoute sends a CIDR to an instance: nil when the table does so
+	// already, KindConflict when it sends it elsewhere, KindNotFound when table
+	// or instance is not known.
+	CreateRoute(ctx context.Context, tableID string, cidr netip.Prefix, instanceID string) error
+	// DeleteRoute ends a route to that instance: nil when the table has none,
+	// or one to something else, which stays.
+	DeleteRoute(ctx context.Context, tableID string, cidr netip.Prefix, instanceID string) error
+	// AllowForwarding lets an instance take and send packets that are not for
+	// or from itself (source/destination check off).
+	AllowForwarding(ctx context.Context, instanceID string) error
+}
+
 // InstanceTypes describes what can be launched.
 type InstanceTypes interface {
-	// InstanceType describes one type, and the zones of the region that offer
-	// it. KindNotFound when the region has no such type.
-	InstanceType(ctx context.Context, name string) (InstanceType, error)
+	// InstanceTypes describes all types of the region, with the zones that
+	// offer them.
+	InstanceTypes(ctx context.Context) ([]InstanceType, error)
+}
+
+// Prices tells what instances cost: Linux, shared tenancy unless told
+// otherwise, in USD per hour.
+type Prices interface {
+	// OnDemandPrices gives the prices of the region by type.
+	// KindUnauthorized where the account may not ask.
+	OnDemandPrices(ctx context.Context) (map[string]float64, error)
+	// SpotPrices gives the newest price of every type and zone that has one.
+	SpotPrices(ctx context.Context) ([]SpotPrice, error)
 }
 
 // Market is how an instance is bought.
@@ -85,13 +114,32 @@ type LaunchRequest struct {
 	AssociatePublicIP *bool
 	// UserData is raw, at most MaxUserData bytes.
 	UserData []byte
-	// RootDevice and VolumeGiB size the root volume; it has the image's size
-	// when VolumeGiB is 0, is encrypted if the account or the image says so,
-	// and ends with the instance.
+	// Market is OnDemand when empty. A Spot instance has no price limit of its
+	// own and is terminated when it is interrupted.
+	Market Market
+	// CPUCredits is standard or unlimited for burstable types, else empty.
+	CPUCredits string
+	// InstanceProfile is a name or an ARN; without it the instance has no role.
+	InstanceProfile string
+	// Tenancy is default or dedicated; default when empty.
+	Tenancy string
+	// RootDevice is the device name of the root volume. It ends with the instance.
 	RootDevice string
-	VolumeGiB  int32
+	Volume     Volume
 	// Tags go onto the instance, its volumes and its interfaces.
 	Tags map[string]string
+}
+
+// Volume is what a root volume is to be like. What is zero is as in the image,
+// but the type, which is gp3.
+type Volume struct {
+	GiB        int32
+	Type       string
+	IOPS       int32
+	Throughput int32 // MiB/s
+	// Encrypted: nil leaves it to the account and the image.
+	Encrypted *bool
+	KMSKeyID  string
 }
 
 // MaxUserData is the limit for raw user data, in bytes
@@ -127,8 +175,10 @@ type Instance struct {
 	Market       Market
 	// PrivateIP is the primary address, PodIP the secondary one; both are
 	// invalid once the instance is terminated.
-	PrivateIP  netip.Addr
-	PodIP      netip.Addr
+	PrivateIP netip.Addr
+	PodIP     netip.Addr
+	// PublicIP is invalid where it has none.
+	PublicIP   netip.Addr
 	LaunchTime time.Time
 	Tags       map[string]string
 }
@@ -149,6 +199,12 @@ type Image struct {
 	Created      time.Time
 	RootDevice   string // device name, such as /dev/xvda
 	VolumeGiB    int32  // size of its root volume
+	// Paravirtual, else HVM.
+	Paravirtual bool
+	// BootMode is uefi, legacy-bios or uefi-preferred; empty: the type decides.
+	BootMode string
+	// ENA: it has the driver of the Elastic Network Adapter.
+	ENA bool
 }
 
 // Architecture is a processor architecture in Kubernetes' words.
@@ -167,6 +223,14 @@ type Subnet struct {
 	Zone          string
 	CIDR          netip.Prefix
 	FreeAddresses int
+	// Public: instances get a public address unless they are told otherwise.
+	Public bool
+}
+
+// RouteTable is a route table.
+type RouteTable struct {
+	ID    string
+	VPCID string
 }
 
 // SecurityGroup is a security group.
@@ -182,8 +246,27 @@ type InstanceType struct {
 	Architectures []Architecture
 	VCPUs         int32
 	MemoryMiB     int64
+	// GPUs counts NVIDIA's, Neurons AWS's accelerators.
+	GPUs    int32
+	Neurons int32
 	// IPv4PerInterface is how many addresses the primary interface can hold; a
 	// cell needs two.
 	IPv4PerInterface int32
-	Zones            []string
+	Burstable        bool
+	BareMetal        bool
+	// HVM, Paravirtual, UEFI and LegacyBIOS are what images it boots;
+	// NeedsENA: only those with the driver.
+	HVM, Paravirtual, UEFI, LegacyBIOS, NeedsENA bool
+	// Markets are those that the type is sold in.
+	Markets []Market
+	Zones   []string
+}
+
+// SpotPrice is the price of a type in a zone, in USD per hour.
+type SpotPrice struct {
+	InstanceType string
+	Zone         string
+	PerHour      float64
+	// Since is when the price came into force.
+	Since time.Time
 }

@@ -16,8 +16,12 @@ const (
 	KindThrottled
 	// KindCapacity: the offering (type × zone × market) is dry or not offered; another may do.
 	KindCapacity
-	// KindQuota: the account's quota is used up.
+	// KindQuota: the account's quota for a pool of types is used up, such as
+	// the vCPUs of a group of families in a market; another pool may do.
 	KindQuota
+	// KindLimit: the account has no more of something that every cell needs,
+	// such as network interfaces; nothing else will do.
+	KindLimit
 	// KindSubnetFull: the subnet has no free address; another may do.
 	KindSubnetFull
 	// KindUnauthorized: Error.Action is not allowed.
@@ -28,6 +32,8 @@ const (
 	KindNotFound
 	// KindTokenReused: the ClientToken was used with another request.
 	KindTokenReused
+	// KindConflict: what is to be made is there already, and is another's.
+	KindConflict
 )
 
 // Error is an answer of the cloud that is not success. Its text is the same

@@ -1,0 +1,57 @@
+package catalogue
+
+import "sync"
+
+// A pod cannot use all of the memory that a type is sold with: firmware and
+// kernel keep some from the start, the machine's own processes need some more.
+const (
+	// nominalShare is how much of its nominal memory Linux reports as MemTotal,
+	// in thousandths: until a cell of the type has said. Karpenter's default
+	// (vmMemoryOverheadPercent 0.075) holds for types from 1 GiB up.
+	nominalShare = 925
+	// SystemMemory is for what runs on a cell beside the pod: agent, container
+	// runtime, the image's own services. In bytes.
+	SystemMemory = 128 << 20
+)
+
+// Memory remembers how much memory instances really have. Several may use it
+// at once.
+type Memory struct {
+	mu       sync.Mutex
+	reported map[string]int64
+	changed  bool
+}
+
+// NewMemory makes a Memory that remembers nothing.
+func NewMemory() *Memory { return &Memory{reported: map[string]int64{}} }
+
+// Report notes the MemTotal, in bytes, of an instance of a type. The least
+// that any instance had counts.
+func (m *Memory) Report(instanceType string, total int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.reported[instanceType]; total > 0 && (!ok || total < known) {
+		m.reported[instanceType] = total
+		m.changed = true
+	}
+}
+
+// Usable is what a pod can use of a type with so much nominal memory, in bytes.
+func (m *Memory) Usable(instanceType string, nominal int64) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total, known := m.reported[instanceType]
+	if !known {
+		total = nominal / 1000 * nominalShare
+	}
+	return max(0, total-SystemMemory)
+}
+
+// changedSince says whether there was a report since it was asked last.
+func (m *Memory) changedSince() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := m.changed
+	m.changed = false
+	return changed
+}
