@@ -95,6 +95,7 @@ const (
 	ReasonNodeNameTaken       = "NodeNameTaken"
 	ReasonInvalidVolumeSize   = "InvalidVolumeSize"
 	ReasonInvalidAnnotation   = "InvalidAnnotation"
+	ReasonInvalidAffinity     = "InvalidAffinity"
 	ReasonNotPrivileged       = "NotPrivileged"
 	ReasonNoFittingType       = "NoFittingType"
 	ReasonProfileNotFound     = "InstanceProfileNotFound"
