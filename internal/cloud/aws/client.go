@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
 
 	"kip.elotl.co/internal/cloud"
 )
@@ -58,12 +59,12 @@ type Options struct {
 // several goroutines at once.
 type Client struct {
 	ec2       *ec2.Client
+	pricing   *pricing.Client
 	limits    *limiter
 	region    string
 	pageSize  int32
 	describes *batcher[cloud.Instance]
 	ends      *batcher[struct{}]
-	types     *typeCache
 }
 
 var _ cloud.Cloud = (*Client)(nil)
@@ -90,11 +91,22 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		e.HTTPClient = plainBody{e.HTTPClient}
 		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install, logFailures)
 	})
-	c := &Client{ec2: api, limits: limits, region: settings.Region, pageSize: pageSize}
+	c := &Client{ec2: api, pricing: newPricing(settings, o), limits: limits, region: settings.Region, pageSize: pageSize}
 	c.describes = newBatcher(c.describeByID)
 	c.ends = newBatcher(c.terminateAll)
-	c.types = newTypeCache(c.describeType)
 	return c, nil
+}
+
+// newPricing makes the client of the price list, which has limits of its own.
+func newPricing(settings aws.Config, o Options) *pricing.Client {
+	return pricing.NewFromConfig(settings, func(p *pricing.Options) {
+		p.Region = pricingRegion(settings.Region)
+		if o.EndpointURL != "" {
+			p.BaseEndpoint = aws.String(o.EndpointURL)
+		}
+		p.HTTPClient = plainBody{p.HTTPClient}
+		p.APIOptions = append(p.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")))
+	})
 }
 
 // Region is the region that the Client works in.

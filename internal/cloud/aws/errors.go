@@ -28,9 +28,13 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 		"ReservationCapacityExceeded", "SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported",
 		"VolumeTypeNotAvailableInZone":
 		return cloud.KindCapacity, true
-	case "AddressLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "NetworkInterfaceLimitExceeded",
-		"PendingVerification", "ResourceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded":
+	case "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded":
 		return cloud.KindQuota, true
+	case "AddressLimitExceeded", "NetworkInterfaceLimitExceeded", "PendingVerification", "ResourceLimitExceeded",
+		"RouteLimitExceeded", "VolumeLimitExceeded":
+		return cloud.KindLimit, true
+	case "RouteAlreadyExists":
+		return cloud.KindConflict, true
 	case "InsufficientFreeAddressesInSubnet":
 		return cloud.KindSubnetFull, true
 	case "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken", "ExpiredTokenException",
@@ -58,10 +62,15 @@ const unreadable = "UnknownError"
 // subjects, the IDs in the request, that EC2 names. The text is the same each
 // time the same thing goes wrong.
 func sorted(action string, err error, subjects ...string) error {
+	return sortedOf("ec2", action, err, subjects...)
+}
+
+// sortedOf is sorted for another service, by its prefix in IAM's actions.
+func sortedOf(service, action string, err error, subjects ...string) error {
 	if err == nil {
 		return nil
 	}
-	out := &cloud.Error{Kind: kindOf(err), Action: "ec2:" + action, Message: causeOf(err), Err: err}
+	out := &cloud.Error{Kind: kindOf(err), Action: service + ":" + action, Message: causeOf(err), Err: err}
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() == unreadable {
 		return out

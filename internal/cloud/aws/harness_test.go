@@ -106,7 +106,7 @@ const (
 func request(token string) cloud.LaunchRequest {
 	return cloud.LaunchRequest{
 		ClientToken: token, InstanceType: "t3.nano", ImageID: x86Image, SubnetID: subnetA, SecurityGroups: []string{group},
-		UserData: []byte("#cloud-config\n"), RootDevice: "/dev/xvda", VolumeGiB: 9,
+		UserData: []byte("#cloud-config\n"), RootDevice: "/dev/xvda", Volume: cloud.Volume{GiB: 9},
 		Tags: map[string]string{"Name": "a cell", "kip.elotl.co/cluster": "c1", "b": "2", "a": "1"},
 	}
 }

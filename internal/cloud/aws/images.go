@@ -63,6 +63,9 @@ func imageOf(i types.Image) (cloud.Image, bool) {
 		Name:         aws.ToString(i.Name),
 		Architecture: architecture,
 		RootDevice:   aws.ToString(i.RootDeviceName),
+		Paravirtual:  i.VirtualizationType == types.VirtualizationTypeParavirtual,
+		BootMode:     string(i.BootMode),
+		ENA:          aws.ToBool(i.EnaSupport),
 	}
 	// A date that cannot be read is the oldest.
 	if created, err := time.Parse(time.RFC3339, aws.ToString(i.CreationDate)); err == nil {

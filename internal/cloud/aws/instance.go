@@ -32,6 +32,7 @@ func instanceOf(i types.Instance) cloud.Instance {
 		out.Market = cloud.Spot
 	}
 	out.PrivateIP, out.PodIP = addressesOf(i)
+	out.PublicIP = address(i.PublicIpAddress)
 	return out
 }
 

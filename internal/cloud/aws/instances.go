@@ -1,11 +1,13 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -50,14 +52,64 @@ func runInput(req cloud.LaunchRequest) *ec2.RunInstancesInput {
 			AssociatePublicIpAddress:       req.AssociatePublicIP,
 			DeleteOnTermination:            aws.Bool(true),
 		}},
-		BlockDeviceMappings: rootVolume(req),
+		BlockDeviceMappings:   rootVolume(req),
+		InstanceMarketOptions: market(req.Market),
+		CreditSpecification:   credits(req.CPUCredits),
+		IamInstanceProfile:    profile(req.InstanceProfile),
+		Placement:             placement(req.Tenancy),
 		MetadataOptions: &types.InstanceMetadataOptionsRequest{
 			HttpEndpoint:            types.InstanceMetadataEndpointStateEnabled,
 			HttpTokens:              types.HttpTokensStateRequired,
-			HttpPutResponseHopLimit: aws.Int32(1),
+			HttpPutResponseHopLimit: aws.Int32(hopLimit(req)),
 		},
 		TagSpecifications: tagSpecifications(req.Tags),
 	}
+}
+
+// hopLimit lets the pod, which is one hop further away than the cell itself,
+// reach the metadata where it has a role to take from there.
+func hopLimit(req cloud.LaunchRequest) int32 {
+	if req.InstanceProfile != "" {
+		return 2
+	}
+	return 1
+}
+
+func market(m cloud.Market) *types.InstanceMarketOptionsRequest {
+	if m != cloud.Spot {
+		return nil
+	}
+	return &types.InstanceMarketOptionsRequest{
+		MarketType: types.MarketTypeSpot,
+		SpotOptions: &types.SpotMarketOptions{
+			SpotInstanceType:             types.SpotInstanceTypeOneTime,
+			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
+		},
+	}
+}
+
+func credits(mode string) *types.CreditSpecificationRequest {
+	if mode == "" {
+		return nil
+	}
+	return &types.CreditSpecificationRequest{CpuCredits: aws.String(mode)}
+}
+
+func profile(nameOrARN string) *types.IamInstanceProfileSpecification {
+	switch {
+	case nameOrARN == "":
+		return nil
+	case strings.HasPrefix(nameOrARN, "arn:"):
+		return &types.IamInstanceProfileSpecification{Arn: aws.String(nameOrARN)}
+	}
+	return &types.IamInstanceProfileSpecification{Name: aws.String(nameOrARN)}
+}
+
+func placement(tenancy string) *types.Placement {
+	if tenancy == "" {
+		return nil
+	}
+	return &types.Placement{Tenancy: types.Tenancy(tenancy)}
 }
 
 func userData(raw []byte) *string {
@@ -72,11 +124,26 @@ func rootVolume(req cloud.LaunchRequest) []types.BlockDeviceMapping {
 	if req.RootDevice == "" {
 		return nil
 	}
-	volume := &types.EbsBlockDevice{VolumeType: types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true)}
-	if req.VolumeGiB > 0 {
-		volume.VolumeSize = aws.Int32(req.VolumeGiB)
+	asked := req.Volume
+	volume := &types.EbsBlockDevice{
+		VolumeType:          types.VolumeType(cmp.Or(asked.Type, string(types.VolumeTypeGp3))),
+		VolumeSize:          given(asked.GiB),
+		Iops:                given(asked.IOPS),
+		Throughput:          given(asked.Throughput),
+		Encrypted:           asked.Encrypted,
+		DeleteOnTermination: aws.Bool(true),
+	}
+	if asked.KMSKeyID != "" {
+		volume.KmsKeyId = aws.String(asked.KMSKeyID)
 	}
 	return []types.BlockDeviceMapping{{DeviceName: aws.String(req.RootDevice), Ebs: volume}}
+}
+
+func given(n int32) *int32 {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 // Instance implements cloud.Instances.

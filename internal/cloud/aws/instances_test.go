@@ -159,7 +159,7 @@ func TestLaunchRefused(t *testing.T) {
 			kind: cloud.KindNotFound, code: "InvalidGroup.NotFound", subject: "sg-0123456789abcdef0"},
 		"unknown type":         {edit: func(r *cloud.LaunchRequest) { r.InstanceType = "t9.nano" }, kind: cloud.KindInvalid, code: "InvalidParameterValue", subject: "t9.nano"},
 		"another architecture": {edit: func(r *cloud.LaunchRequest) { r.InstanceType = "t4g.nano" }, kind: cloud.KindInvalid, code: "InvalidParameterValue"},
-		"volume too small":     {edit: func(r *cloud.LaunchRequest) { r.VolumeGiB = 1 }, kind: cloud.KindInvalid, code: "InvalidBlockDeviceMapping"},
+		"volume too small":     {edit: func(r *cloud.LaunchRequest) { r.Volume.GiB = 1 }, kind: cloud.KindInvalid, code: "InvalidBlockDeviceMapping"},
 		"user data too large":  {edit: func(r *cloud.LaunchRequest) { r.UserData = make([]byte, cloud.MaxUserData+1) }, kind: cloud.KindInvalid, code: "InvalidParameterValue"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,6 +68,7 @@ func subnetOf(s types.Subnet) cloud.Subnet {
 		VPCID:         aws.ToString(s.VpcId),
 		Zone:          aws.ToString(s.AvailabilityZone),
 		FreeAddresses: int(aws.ToInt32(s.AvailableIpAddressCount)),
+		Public:        aws.ToBool(s.MapPublicIpOnLaunch),
 	}
 	// A subnet with IPv6 only has no range, and no cell fits into it.
 	if cidr, err := netip.ParsePrefix(aws.ToString(s.CidrBlock)); err == nil {

@@ -2,50 +2,63 @@ package aws
 
 import (
 	"context"
-	"maps"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"golang.org/x/sync/singleflight"
+	"golang.org/x/sync/errgroup"
 
 	"kip.elotl.co/internal/cloud"
 )
 
-const (
-	// typeLifetime is how long a type is remembered: zones come to offer it
-	// every few weeks. missingLifetime is the same for "there is no such type".
-	typeLifetime    = time.Hour
-	missingLifetime = time.Minute
-)
+// typesPageSize is the most that DescribeInstanceTypes gives at once.
+const typesPageSize = 100
 
-// InstanceType implements cloud.InstanceTypes.
-func (c *Client) InstanceType(ctx context.Context, name string) (cloud.InstanceType, error) {
-	return c.types.get(ctx, name)
+// InstanceTypes implements cloud.InstanceTypes.
+func (c *Client) InstanceTypes(ctx context.Context) ([]cloud.InstanceType, error) {
+	var described []cloud.InstanceType
+	var zones map[string][]string
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		described, err = c.describeTypes(ctx)
+		return err
+	})
+	asking.Go(func() (err error) {
+		zones, err = c.describeOfferings(ctx)
+		return err
+	})
+	if err := asking.Wait(); err != nil {
+		return nil, err
+	}
+	for i := range described {
+		described[i].Zones = zones[described[i].Name]
+	}
+	return described, nil
 }
 
-func (c *Client) describeType(ctx context.Context, name string) (cloud.InstanceType, error) {
-	in := &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceType(name)}}
-	out, err := c.ec2.DescribeInstanceTypes(ctx, in)
-	if err != nil {
-		return cloud.InstanceType{}, sorted("DescribeInstanceTypes", err, name)
+func (c *Client) describeTypes(ctx context.Context) ([]cloud.InstanceType, error) {
+	var described []cloud.InstanceType
+	pages := ec2.NewDescribeInstanceTypesPaginator(c.ec2, &ec2.DescribeInstanceTypesInput{
+		MaxResults: aws.Int32(min(c.pageSize, typesPageSize)),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, sorted("DescribeInstanceTypes", err)
+		}
+		for i := range page.InstanceTypes {
+			described = append(described, typeOf(&page.InstanceTypes[i]))
+		}
 	}
-	if len(out.InstanceTypes) == 0 {
-		return cloud.InstanceType{}, cloud.NotFound("ec2:DescribeInstanceTypes", name)
-	}
-	described := typeOf(out.InstanceTypes[0])
-	described.Zones, err = c.zonesOf(ctx, name)
-	return described, err
+	return described, nil
 }
 
-func (c *Client) zonesOf(ctx context.Context, name string) ([]string, error) {
-	var zones []string
+// describeOfferings gives the zones of each type, sorted.
+func (c *Client) describeOfferings(ctx context.Context) (map[string][]string, error) {
+	zones := map[string][]string{}
 	pages := ec2.NewDescribeInstanceTypeOfferingsPaginator(c.ec2, &ec2.DescribeInstanceTypeOfferingsInput{
 		LocationType: types.LocationTypeAvailabilityZone,
-		Filters:      []types.Filter{exactly("instance-type", name)},
 		MaxResults:   aws.Int32(c.pageSize),
 	})
 	for pages.HasMorePages() {
@@ -54,15 +67,26 @@ func (c *Client) zonesOf(ctx context.Context, name string) ([]string, error) {
 			return nil, sorted("DescribeInstanceTypeOfferings", err)
 		}
 		for _, o := range page.InstanceTypeOfferings {
-			zones = append(zones, aws.ToString(o.Location))
+			name := string(o.InstanceType)
+			zones[name] = append(zones[name], aws.ToString(o.Location))
 		}
 	}
-	slices.Sort(zones)
+	for _, z := range zones {
+		slices.Sort(z)
+	}
 	return zones, nil
 }
 
-func typeOf(t types.InstanceTypeInfo) cloud.InstanceType {
-	out := cloud.InstanceType{Name: string(t.InstanceType)}
+func typeOf(t *types.InstanceTypeInfo) cloud.InstanceType {
+	out := cloud.InstanceType{
+		Name:        string(t.InstanceType),
+		Burstable:   aws.ToBool(t.BurstablePerformanceSupported),
+		BareMetal:   aws.ToBool(t.BareMetal),
+		HVM:         slices.Contains(t.SupportedVirtualizationTypes, types.VirtualizationTypeHvm),
+		Paravirtual: slices.Contains(t.SupportedVirtualizationTypes, types.VirtualizationTypeParavirtual),
+		UEFI:        slices.Contains(t.SupportedBootModes, types.BootModeTypeUefi),
+		LegacyBIOS:  slices.Contains(t.SupportedBootModes, types.BootModeTypeLegacyBios),
+	}
 	if t.ProcessorInfo != nil {
 		for _, a := range t.ProcessorInfo.SupportedArchitectures {
 			if architecture, ok := architectureOf(string(a)); ok {
@@ -78,74 +102,47 @@ func typeOf(t types.InstanceTypeInfo) cloud.InstanceType {
 	}
 	if t.NetworkInfo != nil {
 		out.IPv4PerInterface = aws.ToInt32(t.NetworkInfo.Ipv4AddressesPerInterface)
+		out.NeedsENA = t.NetworkInfo.EnaSupport == types.EnaSupportRequired
 	}
+	out.GPUs, out.Neurons = acceleratorsOf(t)
+	out.Markets = marketsOf(t.SupportedUsageClasses)
 	return out
 }
 
-// typeCache remembers types, and asks for each only once at a time.
-type typeCache struct {
-	ask    func(ctx context.Context, name string) (cloud.InstanceType, error)
-	now    func() time.Time
-	flight singleflight.Group
-
-	mu    sync.Mutex
-	known map[string]knownType
-}
-
-type knownType struct {
-	answer[cloud.InstanceType]
-	until time.Time
-}
-
-func newTypeCache(ask func(context.Context, string) (cloud.InstanceType, error)) *typeCache {
-	return &typeCache{ask: ask, now: time.Now, known: map[string]knownType{}}
-}
-
-// get remembers types and that there is none; it asks again after any other
-// error. A caller whose ctx ends leaves the request to the others.
-func (t *typeCache) get(ctx context.Context, name string) (cloud.InstanceType, error) {
-	if known, ok := t.recall(name); ok {
-		return clone(known.value), known.err
+// acceleratorsOf counts NVIDIA's GPUs and AWS's Neuron devices, which EC2 tells
+// as such for new types and as inference accelerators for old ones.
+func acceleratorsOf(t *types.InstanceTypeInfo) (gpus, neurons int32) {
+	if t.GpuInfo != nil {
+		for _, g := range t.GpuInfo.Gpus {
+			if aws.ToString(g.Manufacturer) == "NVIDIA" {
+				gpus += aws.ToInt32(g.Count)
+			}
+		}
 	}
-	asked := t.flight.DoChan(name, func() (any, error) {
-		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedTimeout)
-		defer cancel()
-		value, err := t.ask(shared, name)
-		t.remember(name, value, err)
-		return value, err
-	})
-	select {
-	case result := <-asked:
-		value, _ := result.Val.(cloud.InstanceType)
-		return clone(value), result.Err
-	case <-ctx.Done():
-		return cloud.InstanceType{}, stoppedWaiting(ctx, name)
+	if t.NeuronInfo != nil {
+		for _, n := range t.NeuronInfo.NeuronDevices {
+			neurons += aws.ToInt32(n.Count)
+		}
 	}
-}
-
-func (t *typeCache) recall(name string) (knownType, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.known[name]
-	return known, ok && t.now().Before(known.until)
-}
-
-func (t *typeCache) remember(name string, value cloud.InstanceType, err error) {
-	lifetime := typeLifetime
-	switch {
-	case cloud.IsNotFound(err):
-		lifetime = missingLifetime
-	case err != nil:
-		return
+	if neurons == 0 && t.InferenceAcceleratorInfo != nil {
+		for _, a := range t.InferenceAcceleratorInfo.Accelerators {
+			if aws.ToString(a.Manufacturer) == "AWS" {
+				neurons += aws.ToInt32(a.Count)
+			}
+		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	maps.DeleteFunc(t.known, func(_ string, k knownType) bool { return !t.now().Before(k.until) })
-	t.known[name] = knownType{answer: answer[cloud.InstanceType]{value, err}, until: t.now().Add(lifetime)}
+	return gpus, neurons
 }
 
-// clone keeps what is remembered out of callers' hands.
-func clone(t cloud.InstanceType) cloud.InstanceType {
-	t.Architectures, t.Zones = slices.Clone(t.Architectures), slices.Clone(t.Zones)
-	return t
+func marketsOf(classes []types.UsageClassType) []cloud.Market {
+	var markets []cloud.Market
+	for _, class := range classes {
+		switch class {
+		case types.UsageClassTypeOnDemand:
+			markets = append(markets, cloud.OnDemand)
+		case types.UsageClassTypeSpot:
+			markets = append(markets, cloud.Spot)
+		}
+	}
+	return markets
 }
