@@ -1,0 +1,104 @@
+package selection
+
+import (
+	"slices"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// Rules are an Index seen through a class: what every cell of the class has in
+// common is decided here, once. They do not change.
+type Rules struct {
+	index *Index
+	class Class
+	// kinds is what the class makes of each type, by its place in the index.
+	kinds []ruling
+	// subnets are the class's, by the place of their zone in the index.
+	subnets [][]Subnet
+	// steps are for what each cell asks.
+	steps []askStep
+}
+
+// ruling is what a class makes of a type: its image, or the step that turned
+// the type down.
+type ruling struct {
+	image  int32 // in Class.Images
+	failed *classStep
+}
+
+// NewRules applies a class to an index.
+func NewRules(x *Index, class Class) *Rules {
+	r := &Rules{
+		index: x, class: class, steps: askSteps(),
+		kinds:   make([]ruling, len(x.types)),
+		subnets: make([][]Subnet, len(x.zones)),
+	}
+	for _, subnet := range class.Subnets {
+		if zone, found := slices.BinarySearch(x.zones, subnet.Zone); found {
+			r.subnets[zone] = append(r.subnets[zone], subnet)
+		}
+	}
+	steps := classSteps()
+	for i := range x.types {
+		r.kinds[i] = r.rule(&x.types[i], steps)
+	}
+	return r
+}
+
+func (r *Rules) rule(kind *Type, steps []classStep) ruling {
+	for i := range steps {
+		if !steps[i].fits(&r.class, kind) {
+			return ruling{failed: &steps[i]}
+		}
+	}
+	return ruling{image: int32(imageFor(&r.class, kind))}
+}
+
+// imageFor gives the place of the image for a type, -1 where there is none.
+// Images for its accelerator go before those for types without.
+func imageFor(class *Class, kind *Type) int {
+	accelerator := acceleratorOf(kind)
+	found := -1
+	for i := range class.Images {
+		image := &class.Images[i]
+		if image.Architecture&kind.Architectures&class.architectures() == 0 {
+			continue
+		}
+		if image.Accelerator == accelerator {
+			return i
+		}
+		if image.Accelerator == v1beta1.AcceleratorNone && found < 0 {
+			found = i
+		}
+	}
+	return found
+}
+
+func acceleratorOf(kind *Type) string {
+	switch {
+	case kind.GPUs > 0:
+		return v1beta1.AcceleratorNvidia
+	case kind.Neurons > 0:
+		return v1beta1.AcceleratorNeuron
+	}
+	return v1beta1.AcceleratorNone
+}
+
+func (c *Class) architectures() Architectures {
+	if c.Architectures == 0 {
+		return allArchitectures
+	}
+	return c.Architectures
+}
+
+// boots says whether a type can boot an image.
+func boots(kind *Type, image *Image) bool {
+	s := &kind.Supports
+	switch {
+	case image.Paravirtual && !s.Paravirtual, !image.Paravirtual && !s.HVM:
+		return false
+	case image.UEFI && !s.UEFI, image.LegacyBIOS && !s.LegacyBIOS:
+		return false
+	}
+	return image.ENA || !s.NeedsENA
+}

@@ -1,0 +1,151 @@
+package selection
+
+import (
+	"math"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// World tells what changes from one moment to the next. It may be asked by
+// many at once.
+type World interface {
+	// Dry says whether an offering is to be left alone for now.
+	Dry(instanceType, zone string, market Market) bool
+	// Free is how many addresses a subnet has left. It is left alone when they
+	// are too few for a cell.
+	Free(subnet Subnet) int
+}
+
+// Select gives the n cheapest offerings that do, in the order in which to try
+// them. Of equally cheap ones virtual machines go before bare metal, then
+// subnets with more free addresses; names decide at last.
+//
+// Spot-preferred gives Spot offerings first, but none that costs more than the
+// cheapest On-demand one.
+func Select(rules *Rules, ask *Ask, world World, n int) []Offering {
+	q := newQuery(rules, ask, world)
+	chosen := q.choose(n)
+	offerings := make([]Offering, len(chosen))
+	for i := range chosen {
+		offerings[i] = q.offering(&chosen[i])
+	}
+	return offerings
+}
+
+// query is an Ask put to Rules. It is used once.
+type query struct {
+	rules *Rules
+	ask   *Ask
+	world World
+	// exact: the ask names one type, whose resources do not matter.
+	exact bool
+	terms []term
+	// ceiling is the most that an instance may cost, in USD per hour.
+	ceiling [markets]float64
+	// known is what the query has found out of each type.
+	known []verdict
+}
+
+// verdict says whether the class and the ask allow a type.
+type verdict uint8
+
+const (
+	unknown verdict = iota
+	fits
+	unfit
+)
+
+func newQuery(rules *Rules, ask *Ask, world World) *query {
+	q := &query{
+		rules: rules, ask: ask, world: world,
+		exact: ask.Type != "" && !isPattern(ask.Type),
+		terms: compileTerms(ask.Terms),
+		known: make([]verdict, len(rules.index.types)),
+	}
+	for market := range q.ceiling {
+		q.ceiling[market] = math.Inf(1)
+		if limit := rules.class.MaxPerHour; limit > 0 {
+			q.ceiling[market] = limit - ask.ExtraPerHour
+		}
+	}
+	return q
+}
+
+// choose gives the n best candidates.
+func (q *query) choose(n int) []candidate {
+	switch q.ask.LaunchType {
+	case v1beta1.LaunchSpot:
+		return q.cheapest(Spot, n)
+	case v1beta1.LaunchSpotPreferred:
+		onDemand := q.cheapest(OnDemand, n)
+		if len(onDemand) > 0 && onDemand[0].listing.priced() {
+			q.ceiling[Spot] = min(q.ceiling[Spot], onDemand[0].perHour)
+		}
+		both := append(q.cheapest(Spot, n), onDemand...)
+		return both[:min(n, len(both))]
+	}
+	return q.cheapest(OnDemand, n)
+}
+
+// cheapest gives the n cheapest candidates of a market. Listings are sorted by
+// price, and CPU above a baseline only adds to that: beyond the price of the
+// last one kept nothing can be cheaper.
+func (q *query) cheapest(market Market, n int) []candidate {
+	listings := q.listings(market)
+	n = min(n, len(listings))
+	if n <= 0 {
+		return nil
+	}
+	most := q.ceiling[market]
+	kept := make([]candidate, 0, n)
+	for i := range listings {
+		l := &listings[i]
+		if len(kept) == n {
+			most = min(most, kept[n-1].perHour)
+		}
+		if l.priced() && above(l.price.PerHour, most) {
+			break
+		}
+		if !q.typeFits(l.kind) {
+			continue
+		}
+		if c, refused := q.try(l); refused == "" {
+			kept = insert(kept, &c, n)
+		}
+	}
+	return kept
+}
+
+// listings are those of a market that can come into question, the cheapest first.
+func (q *query) listings(market Market) []listing {
+	x := q.rules.index
+	if !q.exact {
+		return x.listings[market]
+	}
+	kind, found := x.find(q.ask.Type)
+	if !found {
+		return nil
+	}
+	return x.byType[market][kind]
+}
+
+func (q *query) typeFits(kind int32) bool {
+	if q.known[kind] == unknown {
+		q.known[kind] = unfit
+		if q.rules.kinds[kind].failed == nil && q.failedStep(kind) == nil {
+			q.known[kind] = fits
+		}
+	}
+	return q.known[kind] == fits
+}
+
+// failedStep is the first step of the ask that turns a type down.
+func (q *query) failedStep(kind int32) *askStep {
+	t := &q.rules.index.types[kind]
+	for i := range q.rules.steps {
+		if step := &q.rules.steps[i]; !step.fits(q, t) {
+			return step
+		}
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+// Package selection decides which offerings (type × zone × market) can carry a
+// cell and in which order to try them, and says of each other type why not. It
+// is pure: what it needs to know of the cloud is in its arguments.
+package selection
+
+import (
+	"time"
+
+	"kip.elotl.co/api/v1beta1"
+)
+
+// Type is an instance type as far as selection looks at it.
+type Type struct {
+	Name string
+	// Architectures has one member; none for what is neither of ours.
+	Architectures Architectures
+	// MilliCPU and Memory (bytes) are what a pod can use of the type;
+	// NominalMemory is what EC2 says that it has.
+	MilliCPU      int64
+	Memory        int64
+	NominalMemory int64
+	// GPUs are NVIDIA's, Neurons AWS's accelerators.
+	GPUs    int64
+	Neurons int64
+	// IPv4PerInterface is how many addresses its first interface can hold.
+	IPv4PerInterface int32
+	// BareMetal types take minutes longer to boot.
+	BareMetal bool
+	// Supports says what kinds of image the type boots.
+	Supports BootSupport
+	// Burst is nil for types that always give all of their CPU.
+	Burst *Burst
+}
+
+// Burst is what is particular to a burstable type
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html).
+type Burst struct {
+	// BaselineMilliCPU is the CPU that it gives for good, over all of its vCPUs.
+	BaselineMilliCPU int64
+	// SurplusPerVCPUHour is what CPU above the baseline costs, in USD.
+	SurplusPerVCPUHour float64
+}
+
+// BootSupport is what a type asks of an image.
+type BootSupport struct {
+	// HVM and Paravirtual are kinds of virtualization, UEFI and LegacyBIOS boot modes.
+	HVM, Paravirtual, UEFI, LegacyBIOS bool
+	// NeedsENA: the type has no network card but for images with the ENA driver.
+	NeedsENA bool
+}
+
+// Architectures is a set of processor architectures.
+type Architectures uint8
+
+// The architectures.
+const (
+	AMD64 Architectures = 1 << iota
+	ARM64
+	allArchitectures = AMD64 | ARM64
+)
+
+// ArchitectureOf is the set of one architecture in Kubernetes' words; empty
+// for one that no cell can have.
+func ArchitectureOf(name string) Architectures {
+	switch name {
+	case "amd64":
+		return AMD64
+	case "arm64":
+		return ARM64
+	}
+	return 0
+}
+
+// String joins the names.
+func (a Architectures) String() string {
+	switch a {
+	case AMD64:
+		return "amd64"
+	case ARM64:
+		return "arm64"
+	case AMD64 | ARM64:
+		return "amd64 and arm64"
+	}
+	return "neither amd64 nor arm64"
+}
+
+// Market is how an instance is bought.
+type Market uint8
+
+// The markets.
+const (
+	OnDemand Market = iota
+	Spot
+	markets
+)
+
+// LaunchType is the market in the API's words.
+func (m Market) LaunchType() v1beta1.LaunchType {
+	if m == Spot {
+		return v1beta1.LaunchSpot
+	}
+	return v1beta1.LaunchOnDemand
+}
+
+// Price is what an instance costs for an hour, in USD, and who says so.
+type Price struct {
+	PerHour float64
+	Source  PriceSource
+	AsOf    time.Time
+}
+
+// PriceSource says where a price comes from; empty where there is no price.
+type PriceSource string
+
+// The sources.
+const (
+	// SourcePricingAPI is AWS's price list.
+	SourcePricingAPI PriceSource = "PricingAPI"
+	// SourceSpotHistory is EC2's DescribeSpotPriceHistory.
+	SourceSpotHistory PriceSource = "SpotPriceHistory"
+	// SourceTable is the table in the program, of its own region.
+	SourceTable PriceSource = "Table"
+	// SourceEstimate is that table, scaled to another region or market.
+	SourceEstimate PriceSource = "Estimate"
+	// SourceOverride is the user's own.
+	SourceOverride PriceSource = "Override"
+)
+
+// Listing is an offering as the catalogue lists it. Without a price it is
+// chosen only where its type is asked for by name.
+type Listing struct {
+	Type   string
+	Zone   string
+	Market Market
+	Price  Price
+}
+
+// Image is a machine image that a class may boot.
+type Image struct {
+	ID           string
+	Architecture Architectures // of one
+	// Accelerator is v1beta1.AcceleratorNone, …Nvidia or …Neuron.
+	Accelerator string
+	// Paravirtual, else HVM; UEFI or LegacyBIOS where it boots in one way
+	// only; ENA: it has the driver.
+	Paravirtual, UEFI, LegacyBIOS, ENA bool
+}
+
+// Subnet is where a class may launch.
+type Subnet struct {
+	ID   string
+	Zone string
+	// Free is how many addresses are left, as far as is known.
+	Free int
+}
+
+// Class is what a CellClass allows.
+type Class struct {
+	// Allowed and Excluded are patterns in which * stands for any characters.
+	Allowed, Excluded []string
+	Architectures     Architectures
+	Burstable         v1beta1.BurstableMode
+	// MaxPerHour is the most that a cell may cost, in USD; 0 is no limit.
+	MaxPerHour float64
+	Images     []Image
+	Subnets    []Subnet
+}
+
+// Ask is what one cell needs.
+type Ask struct {
+	// Type is the name of a type, which overrides the resources, or a pattern
+	// with *; any type will do when it is empty.
+	Type string
+	// MilliCPU, Memory (bytes), GPUs and Neurons are what the pod needs.
+	MilliCPU int64
+	Memory   int64
+	GPUs     int64
+	Neurons  int64
+	// LaunchType is On-demand where it is empty.
+	LaunchType v1beta1.LaunchType
+	// Terms: one of them must hold; no terms always do.
+	Terms []v1beta1.OfferingTerm
+	// ExtraPerHour is what the cell costs besides its instance, in USD.
+	ExtraPerHour float64
+}
+
+// Offering is one way to launch a cell.
+type Offering struct {
+	InstanceType string
+	Zone         string
+	SubnetID     string
+	Market       Market
+	ImageID      string
+	Architecture Architectures
+	// CPUCredits is standard or unlimited for a burstable type, else empty.
+	CPUCredits string
+	// Price is the listing's.
+	Price Price
+	// PerHour is what the cell costs: the instance, CPU above the baseline and
+	// Ask.ExtraPerHour. Just the known part when Price has no source.
+	PerHour float64
+	// InstancePerHour is PerHour less Ask.ExtraPerHour.
+	InstancePerHour float64
+}
+
+// Credit modes of burstable types, in EC2's words.
+const (
+	CreditsStandard  = "standard"
+	CreditsUnlimited = "unlimited"
+)
