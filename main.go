@@ -32,6 +32,7 @@ import (
 	"kip.elotl.co/controllers/cellclass"
 	"kip.elotl.co/controllers/pod"
 	"kip.elotl.co/internal/castore"
+	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud/aws"
 	"kip.elotl.co/internal/delegated"
@@ -185,6 +186,15 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
+	offers, err := catalogue.New(catalogue.Options{
+		Source: cloud, Region: cloud.Region(), Clock: clock.RealClock{}, Log: mgr.GetLogger().WithName("catalogue"),
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(offers); err != nil {
+		return fmt.Errorf("adding the catalogue: %w", err)
+	}
 	agents := cellagent.New(ca, time.Now)
 	events := mgr.GetEventRecorder("kip")
 	wall := clock.RealClock{}
@@ -198,11 +208,12 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Events: events, Clock: wall, Version: version,
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version,
 			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
 		}),
 		cell.New(cell.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Authority: ca, Agents: agents, Events: events, Clock: wall, ClusterID: clusterID,
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: ca, Agents: agents, Events: events, Clock: wall,
+			ClusterID: clusterID,
 		}),
 		pod.New(pod.Options{
 			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: events, Clock: wall, Logs: logs,

@@ -64,6 +64,7 @@ func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAtte
 	status := &cell.Status
 	status.InstanceID, status.IP, status.PodIP, status.Agent = "", "", "", nil
 	status.InstanceType, status.Zone, status.ImageID, status.LaunchType = "", "", "", ""
+	status.PricePerHour, status.Price, status.RunnersUp = "", nil, nil
 }
 
 // backOff is how long to wait before a request with this fingerprint: the
@@ -146,8 +147,23 @@ func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
 		Zone:         instance.Zone,
 		SubnetID:     instance.SubnetID,
 		ImageID:      instance.ImageID,
+		LaunchType:   launchTypeOf(instance),
 		StartTime:    metav1.Unix(started, 0),
 	}, true
+}
+
+func marketOf(t v1beta1.LaunchType) selection.Market {
+	if t == v1beta1.LaunchSpot {
+		return selection.Spot
+	}
+	return selection.OnDemand
+}
+
+func launchTypeOf(instance cloud.Instance) v1beta1.LaunchType {
+	if instance.Market == cloud.Spot {
+		return v1beta1.LaunchSpot
+	}
+	return v1beta1.LaunchOnDemand
 }
 
 func offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
@@ -155,6 +171,6 @@ func offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
 		InstanceType: attempt.InstanceType,
 		Zone:         attempt.Zone,
 		SubnetID:     attempt.SubnetID,
-		LaunchType:   v1beta1.LaunchOnDemand,
+		Market:       marketOf(attempt.LaunchType),
 	}
 }

@@ -64,6 +64,7 @@ func (c *Controller) agentAnswers(cell *v1beta1.Cell, info itzo.Info) {
 		agent.Runtime = info.Runtime.Name + " " + info.Runtime.Version
 	}
 	if info.MemoryBytes > 0 {
+		c.Catalogue.Memory.Report(cell.Status.InstanceType, info.MemoryBytes)
 		agent.Memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI)
 	}
 	cell.Status.Agent = agent

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/ownwrites"
@@ -26,7 +27,6 @@ import (
 // Cloud is what this controller needs of the cloud.
 type Cloud interface {
 	cloud.Instances
-	cloud.InstanceTypes
 }
 
 // Authority issues what a cell proves its identity with.
@@ -43,8 +43,10 @@ type Agents interface {
 
 // Options are what a Controller is made of.
 type Options struct {
-	Client    client.Client
-	Cloud     Cloud
+	Client client.Client
+	Cloud  Cloud
+	// Catalogue is what can be bought.
+	Catalogue *catalogue.Catalogue
 	Authority Authority
 	Agents    Agents
 	Events    events.EventRecorder
@@ -63,23 +65,26 @@ type Controller struct {
 	// ending are the Cells for whose instances this process has asked the end.
 	ending  *cellSet
 	written *ownwrites.Versions
-	dry     *dryOfferings
-	checks  *checks
-	calls   *launchCalls
-	probes  *prober
+	// capacity remembers what had none.
+	capacity *catalogue.Capacity
+	rules    *classRules
+	checks   *checks
+	calls    *launchCalls
+	probes   *prober
 }
 
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
 	return &Controller{
-		Options: options,
-		fresh:   newCellSet(),
-		ending:  newCellSet(),
-		written: ownwrites.New(),
-		dry:     newDryOfferings(options.Clock),
-		checks:  newChecks(options.Clock),
-		calls:   newLaunchCalls(options.Clock),
-		probes:  newProber(options.Agents, options.Clock),
+		Options:  options,
+		fresh:    newCellSet(),
+		ending:   newCellSet(),
+		written:  ownwrites.New(),
+		capacity: catalogue.NewCapacity(options.Clock),
+		rules:    newClassRules(),
+		checks:   newChecks(options.Clock),
+		calls:    newLaunchCalls(options.Clock),
+		probes:   newProber(options.Agents, options.Clock),
 	}
 }
 

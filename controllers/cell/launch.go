@@ -58,33 +58,36 @@ func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, err
 
 // openAttempt decides on an offering and writes the attempt ahead.
 func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error) {
-	offering, problem, err := c.chooseOffering(ctx, s)
-	if err != nil {
-		return outcome{}, err
-	}
+	chosen, problem := c.choose(s)
 	if problem != nil {
 		notLaunched(s.cell, problem.reason, problem.message)
 		return stopAndLookAfter(problem.retry), nil
 	}
 	attempt := v1beta1.LaunchAttempt{
 		Number:       lastNumber(s.cell) + 1,
-		InstanceType: offering.InstanceType,
-		Zone:         offering.Zone,
-		SubnetID:     offering.SubnetID,
-		ImageID:      offering.Image.ID,
+		InstanceType: chosen.InstanceType,
+		Zone:         chosen.Zone,
+		SubnetID:     chosen.SubnetID,
+		ImageID:      chosen.ImageID,
+		LaunchType:   chosen.Market.LaunchType(),
+		CPUCredits:   chosen.CPUCredits,
+		PricePerHour: priceOf(chosen.Offering),
 		StartTime:    metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
 	}
 	request, err := c.request(s, &attempt)
 	if err != nil {
+		c.capacity.Released(chosen.Offering)
 		reason, text := unrenderable(err)
 		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: %s", s.class.Name, text))
 		return stop(), nil
 	}
 	attempt.Fingerprint = fingerprint(request, s.class)
 	if wait := c.backOff(s.cell, attempt.Fingerprint); wait > 0 {
+		c.capacity.Released(chosen.Offering)
 		return stopAndLookAfter(wait), nil
 	}
 	appendAttempt(s.cell, attempt)
+	showPrice(s, chosen)
 	notLaunched(s.cell, v1beta1.ReasonLaunching,
 		fmt.Sprintf("launching %s in %s (attempt %d)", attempt.InstanceType, attempt.SubnetID, attempt.Number))
 	if err := c.writeStatus(ctx, s); err != nil {
@@ -113,17 +116,13 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		return c.resolveByToken(ctx, s, attempt, err)
 	case cloud.KindTransient, cloud.KindThrottled:
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
-	case cloud.KindCapacity:
-		c.dry.addPool(offering)
+	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull:
+		c.capacity.Failed(offering, cloud.KindOf(err))
 		c.failAttempt(s.cell, attempt, err)
-		notLaunched(s.cell, v1beta1.ReasonNoCapacity, err.Error())
-		return stopAndLookAfter(atOnce), nil
-	case cloud.KindSubnetFull:
-		c.dry.addSubnet(offering)
-		c.failAttempt(s.cell, attempt, err)
-		notLaunched(s.cell, v1beta1.ReasonNoCapacity, err.Error())
+		notLaunched(s.cell, reasonOf(err), err.Error())
 		return stopAndLookAfter(atOnce), nil
 	}
+	c.capacity.Released(offering)
 	c.failAttempt(s.cell, attempt, err)
 	reason := reasonOf(err)
 	if reason == v1beta1.ReasonCloudError {
@@ -135,15 +134,32 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 
 // reasonOf is the reason for a condition that an error of the cloud leads to.
 func reasonOf(err error) string {
-	if cloud.KindOf(err) == cloud.KindUnauthorized {
+	switch cloud.KindOf(err) {
+	case cloud.KindUnauthorized:
 		return v1beta1.ReasonNotAuthorized
+	case cloud.KindCapacity, cloud.KindSubnetFull:
+		return v1beta1.ReasonNoCapacity
+	case cloud.KindQuota, cloud.KindLimit:
+		return v1beta1.ReasonQuotaExceeded
 	}
 	return v1beta1.ReasonCloudError
 }
 
+func freeAddresses(class *v1beta1.CellClass, subnet string) int {
+	if class == nil {
+		return 0
+	}
+	for _, s := range class.Status.Subnets {
+		if s.ID == subnet {
+			return int(s.FreeAddresses)
+		}
+	}
+	return 0
+}
+
 // launched records the attempt's instance.
 func (c *Controller) launched(s *scope, attempt *v1beta1.LaunchAttempt, instance cloud.Instance) {
-	c.dry.remove(offeringOf(attempt))
+	c.capacity.Launched(offeringOf(attempt), freeAddresses(s.class, attempt.SubnetID))
 	c.recordInstance(s.cell, instance)
 	setCondition(s.cell, v1beta1.ConditionLaunched, metav1.ConditionTrue, v1beta1.ReasonLaunched,
 		fmt.Sprintf("launched %s as %s", instance.InstanceType, instance.ID))
@@ -158,10 +174,7 @@ func (c *Controller) recordInstance(cell *v1beta1.Cell, instance cloud.Instance)
 	status.InstanceType = instance.InstanceType
 	status.Zone = instance.Zone
 	status.ImageID = instance.ImageID
-	status.LaunchType = v1beta1.LaunchOnDemand
-	if instance.Market == cloud.Spot {
-		status.LaunchType = v1beta1.LaunchSpot
-	}
+	status.LaunchType = launchTypeOf(instance)
 	if instance.PrivateIP.IsValid() {
 		status.IP = instance.PrivateIP.String()
 	}

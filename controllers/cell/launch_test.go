@@ -11,6 +11,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/localaws/faults"
+	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/test/fixture"
 )
 
@@ -122,7 +123,7 @@ func TestEverythingIsDry(t *testing.T) {
 	}
 	b.event(cell, v1beta1.ReasonNoCapacity)
 	b.cloud.Spoil(t, faults.Plan{})
-	b.clock.Advance(dryAtFirst + time.Second)
+	b.clock.Advance(catalogue.DryAtFirst + time.Second)
 	b.poke(cell)
 	b.wantOneLaunch(b.ready(cell))
 }
@@ -271,31 +272,5 @@ func TestBoundsOfBackOff(t *testing.T) {
 		if got > test.want || got < test.want-time.Second {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
-	}
-}
-
-func TestDryOfferingsWaitLonger(t *testing.T) {
-	clock := &fixture.Clock{}
-	dry := newDryOfferings(clock)
-	o := offeringOf(&v1beta1.LaunchAttempt{InstanceType: "t3.nano", Zone: "a", SubnetID: "s"})
-	neighbour := offeringOf(&v1beta1.LaunchAttempt{InstanceType: "t3.micro", Zone: "a", SubnetID: "s"})
-	for ttl := dryAtFirst; ttl < dryAtMost; ttl *= 2 {
-		dry.addPool(o)
-		clock.Advance(ttl - time.Second)
-		if !dry.has(o) || dry.has(neighbour) {
-			t.Fatalf("before %s: has %v, its neighbour %v", ttl, dry.has(o), dry.has(neighbour))
-		}
-		clock.Advance(time.Second)
-		if dry.has(o) {
-			t.Fatalf("it is still left alone after %s", ttl)
-		}
-	}
-	dry.addSubnet(o)
-	if !dry.has(neighbour) {
-		t.Error("a full subnet has room for another type")
-	}
-	dry.remove(neighbour)
-	if dry.has(o) {
-		t.Error("the subnet is left alone though it gave an instance")
 	}
 }

@@ -81,15 +81,16 @@ func (b *bench) start() *bench {
 			return err
 		}
 		events := mgr.GetEventRecorder("kip")
+		offers := fixture.Catalogue(b, mgr, b.cloud, b.clock)
 		classes := cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Events: events, Clock: b.clock, Version: "test",
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: b.clock, Version: "test",
 			Leases: virtualnode.NewLeases(clientset, b.clock), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
 		})
 		if err := classes.SetupWithManager(mgr); err != nil {
 			return err
 		}
 		options := Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),
 			Events: events, Clock: b.clock, ClusterID: clusterID,
 		}
 		if b.wrap != nil {

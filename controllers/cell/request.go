@@ -1,10 +1,9 @@
 package cell
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"time"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,48 +12,7 @@ import (
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud"
-	"kip.elotl.co/internal/selection"
 )
-
-// problem is why nothing can be launched for now. Zero retry: not before the
-// Cell or its class changes.
-type problem struct {
-	reason, message string
-	retry           time.Duration
-}
-
-// chooseOffering picks the offering to try next.
-func (c *Controller) chooseOffering(ctx context.Context, s *scope) (selection.Offering, *problem, error) {
-	if p := classProblem(s); p != nil {
-		return selection.Offering{}, p, nil
-	}
-	name, path := s.cell.Spec.InstanceType, "spec.instanceType"
-	if name == "" {
-		name, path = s.class.Spec.DefaultInstanceType, fmt.Sprintf("CellClass %q: spec.defaultInstanceType", s.class.Name)
-	}
-	instanceType, err := c.Cloud.InstanceType(ctx, name)
-	if cloud.IsNotFound(err) {
-		return selection.Offering{}, &problem{v1beta1.ReasonInvalidInstanceType,
-			fmt.Sprintf("%s: %q is not an instance type of this region", path, name), typeRetry}, nil
-	}
-	if err != nil {
-		return selection.Offering{}, nil, fmt.Errorf("looking up instance type %q: %w", name, err)
-	}
-	result := selection.Select(selectionType(instanceType), s.class.Status, c.dry.has)
-	if len(result.Candidates) == 0 {
-		return selection.Offering{}, noCandidate(path, result), nil
-	}
-	return result.Candidates[0], nil, nil
-}
-
-func noCandidate(path string, result selection.Result) *problem {
-	for _, rejection := range result.Rejections {
-		if rejection.Step == selection.StepCapacity {
-			return &problem{v1beta1.ReasonNoCapacity, result.Explain(), noCapacityRetry}
-		}
-	}
-	return &problem{v1beta1.ReasonInvalidInstanceType, path + ": " + result.Explain(), typeRetry}
-}
 
 func classProblem(s *scope) *problem {
 	if s.class == nil {
@@ -74,14 +32,6 @@ func classProblem(s *scope) *problem {
 		return &problem{reason: ready.Reason, message: fmt.Sprintf("CellClass %q: %s", s.class.Name, ready.Message)}
 	}
 	return nil
-}
-
-func selectionType(t cloud.InstanceType) selection.Type {
-	architectures := make([]string, 0, len(t.Architectures))
-	for _, a := range t.Architectures {
-		architectures = append(architectures, string(a))
-	}
-	return selection.Type{Name: t.Name, Architectures: architectures, IPv4PerInterface: t.IPv4PerInterface, Zones: t.Zones}
 }
 
 // request renders the launch call of an attempt from the class as it is now.
@@ -110,21 +60,63 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		return cloud.LaunchRequest{}, err
 	}
 	request := cloud.LaunchRequest{
-		ClientToken:    clientToken(s.cell, attempt.Number),
-		InstanceType:   attempt.InstanceType,
-		ImageID:        attempt.ImageID,
-		SubnetID:       attempt.SubnetID,
-		SecurityGroups: s.class.Spec.ExtraSecurityGroups,
-		UserData:       userData,
-		RootDevice:     image.RootDevice,
-		VolumeGiB:      max(volumeGiB(s), image.MinVolumeGiB),
-		Tags:           c.tags(s, attempt),
+		ClientToken:     clientToken(s.cell, attempt.Number),
+		InstanceType:    attempt.InstanceType,
+		ImageID:         attempt.ImageID,
+		SubnetID:        attempt.SubnetID,
+		SecurityGroups:  securityGroups(s),
+		UserData:        userData,
+		Market:          cloudMarket(attempt.LaunchType),
+		CPUCredits:      attempt.CPUCredits,
+		InstanceProfile: s.cell.Spec.InstanceProfile,
+		Tenancy:         s.class.Spec.AWS.Tenancy,
+		RootDevice:      image.RootDevice,
+		Volume:          rootVolume(s, image.MinVolumeGiB),
+		Tags:            c.tags(s, attempt),
 	}
-	if private := s.class.Spec.PrivateIPOnly; private != nil {
+	if private := privateIPOnly(s); private != nil {
 		public := !*private
 		request.AssociatePublicIP = &public
 	}
 	return request, nil
+}
+
+func cloudMarket(t v1beta1.LaunchType) cloud.Market {
+	if t == v1beta1.LaunchSpot {
+		return cloud.Spot
+	}
+	return cloud.OnDemand
+}
+
+// securityGroups are the class's and the Cell's own, each once.
+func securityGroups(s *scope) []string {
+	groups := slices.Clone(s.class.Spec.ExtraSecurityGroups)
+	for _, id := range s.cell.Spec.SecurityGroups {
+		if !slices.Contains(groups, id) {
+			groups = append(groups, id)
+		}
+	}
+	return groups
+}
+
+func privateIPOnly(s *scope) *bool {
+	if s.cell.Spec.PrivateIPOnly != nil {
+		return s.cell.Spec.PrivateIPOnly
+	}
+	return s.class.Spec.PrivateIPOnly
+}
+
+// rootVolume is at least as large as the image's own.
+func rootVolume(s *scope, imageGiB int32) cloud.Volume {
+	spec := s.class.Spec.AWS.RootVolume
+	volume := cloud.Volume{GiB: max(volumeGiB(s), imageGiB), Type: spec.Type, Encrypted: spec.Encrypted, KMSKeyID: spec.KMSKeyID}
+	if spec.IOPS != nil {
+		volume.IOPS = *spec.IOPS
+	}
+	if spec.Throughput != nil {
+		volume.Throughput = *spec.Throughput
+	}
+	return volume
 }
 
 func imageByID(class *v1beta1.CellClass, id string) *v1beta1.ResolvedImage {

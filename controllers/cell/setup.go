@@ -57,7 +57,9 @@ func (c *Controller) cellEvents() handler.EventHandler {
 	enqueue := &handler.EnqueueRequestForObject{}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
-			if !e.IsInInitialList {
+			if e.IsInInitialList {
+				c.learn(e.Object)
+			} else {
 				c.fresh.add(e.Object.GetUID())
 			}
 			enqueue.Create(ctx, e, q)
@@ -68,6 +70,14 @@ func (c *Controller) cellEvents() handler.EventHandler {
 				c.forget(cell)
 			}
 		},
+	}
+}
+
+// learn takes from a Cell of an earlier process what its agent reported.
+func (c *Controller) learn(o client.Object) {
+	cell, ok := o.(*v1beta1.Cell)
+	if ok && cell.Status.Agent != nil && cell.Status.Agent.Memory != nil {
+		c.Catalogue.Memory.Report(cell.Status.InstanceType, cell.Status.Agent.Memory.Value())
 	}
 }
 

@@ -12,15 +12,14 @@ const (
 	// because the class was changed, at once.
 	refusedFirst = 10 * time.Second
 	refusedMost  = 5 * time.Minute
-	// How long an offering that had no capacity is left alone: the first time,
-	// and at most after it has failed again and again.
-	dryAtFirst = time.Minute
-	dryAtMost  = 30 * time.Minute
 	// noCapacityRetry is when to try again after every offering was dry.
 	noCapacityRetry = 30 * time.Second
 	// typeRetry is when an instance type that does not exist is looked up again:
 	// AWS may introduce it.
 	typeRetry = 10 * time.Minute
+	// catalogueRetry is for the time before instance types are known; the
+	// class, which waits for them too, says when they are.
+	catalogueRetry = 5 * time.Second
 	// atOnce asks for another look without an event.
 	atOnce = time.Millisecond
 )

@@ -23,6 +23,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/ownwrites"
+	"kip.elotl.co/internal/selection"
 	"kip.elotl.co/internal/virtualnode"
 )
 
@@ -40,16 +41,23 @@ const (
 type Cloud interface {
 	cloud.Images
 	cloud.Networks
-	cloud.InstanceTypes
+}
+
+// Catalogue tells which instance types there are.
+type Catalogue interface {
+	// Index is nil before they are known; Ready is closed then.
+	Index() *selection.Index
+	Ready() <-chan struct{}
 }
 
 // Options are what a Controller is made of.
 type Options struct {
-	Client client.Client
-	Cloud  Cloud
-	Leases *virtualnode.Leases
-	Events events.EventRecorder
-	Clock  clock.PassiveClock
+	Client    client.Client
+	Cloud     Cloud
+	Catalogue Catalogue
+	Leases    *virtualnode.Leases
+	Events    events.EventRecorder
+	Clock     clock.PassiveClock
 	// Kubelet is where the operator serves the kubelet API.
 	Kubelet virtualnode.Endpoint
 	// Version is the operator's.

@@ -1,35 +1,106 @@
 package cellclass
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/selection"
 )
 
 // resolveImages keeps the newest image of each architecture that
-// spec.bootImageSpec matches.
+// spec.bootImageSpec matches, and those of spec.bootImageOverrides.
 func (c *Controller) resolveImages(ctx context.Context, class *v1beta1.CellClass) error {
-	spec := class.Spec.BootImageSpec
+	chosen := chosenImages{}
+	for i, override := range class.Spec.BootImageOverrides {
+		path := fmt.Sprintf("spec.bootImageOverrides[%d].image", i)
+		newest, err := c.newestImages(ctx, path, override.Image)
+		if err != nil {
+			return err
+		}
+		if override.Architecture != "" {
+			newest = only(newest, override.Architecture)
+		}
+		if len(newest) == 0 {
+			return found(v1beta1.ReasonImageNotFound, "%s: no image for %s matches %s", path, override.Architecture, describe(override.Image))
+		}
+		chosen.add(newest, cmp.Or(override.Accelerator, v1beta1.AcceleratorNone))
+	}
+	newest, err := c.newestImages(ctx, "spec.bootImageSpec", class.Spec.BootImageSpec)
+	if err != nil {
+		return err
+	}
+	chosen.add(newest, v1beta1.AcceleratorNone)
+	class.Status.Images = chosen.sorted()
+	return nil
+}
+
+// newestImages finds the newest image of each architecture.
+func (c *Controller) newestImages(ctx context.Context, path string, spec v1beta1.BootImageSpec) ([]cloud.Image, error) {
 	images, err := c.Cloud.Images(ctx, imageQuery(spec))
 	switch {
 	case cloud.IsNotFound(err):
-		path, id := pathOf("spec.bootImageSpec.imageIDs", spec.ImageIDs, err)
-		return found(v1beta1.ReasonImageNotFound, "%s: image %q does not exist in this region", path, id)
+		element, id := pathOf(path+".imageIDs", spec.ImageIDs, err)
+		return nil, found(v1beta1.ReasonImageNotFound, "%s: image %q does not exist in this region", element, id)
 	case cloud.KindOf(err) == cloud.KindInvalid && err != nil:
-		return found(v1beta1.ReasonImageNotFound, "spec.bootImageSpec: %v", err)
+		return nil, found(v1beta1.ReasonImageNotFound, "%s: %v", path, err)
 	case err != nil:
-		return fmt.Errorf("spec.bootImageSpec: %w", err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	newest := newestByArchitecture(images)
 	if len(newest) == 0 {
-		return found(v1beta1.ReasonImageNotFound, "spec.bootImageSpec: no available image matches %s", describe(spec))
+		return nil, found(v1beta1.ReasonImageNotFound, "%s: no available image matches %s", path, describe(spec))
 	}
-	class.Status.Images = newest
-	return nil
+	return newest, nil
+}
+
+func only(images []cloud.Image, architecture string) []cloud.Image {
+	return slices.DeleteFunc(images, func(i cloud.Image) bool { return string(i.Architecture) != architecture })
+}
+
+// chosenImages holds an image for each architecture and accelerator.
+type chosenImages map[[2]string]v1beta1.ResolvedImage
+
+// add takes images in for what none was chosen for yet.
+func (c chosenImages) add(images []cloud.Image, accelerator string) {
+	for _, image := range images {
+		key := [2]string{string(image.Architecture), accelerator}
+		if _, chosen := c[key]; !chosen {
+			c[key] = resolvedImage(image, accelerator)
+		}
+	}
+}
+
+func (c chosenImages) sorted() []v1beta1.ResolvedImage {
+	return slices.SortedFunc(maps.Values(c), func(a, b v1beta1.ResolvedImage) int {
+		return cmp.Or(strings.Compare(a.Architecture, b.Architecture), strings.Compare(a.Accelerator, b.Accelerator))
+	})
+}
+
+func resolvedImage(image cloud.Image, accelerator string) v1beta1.ResolvedImage {
+	out := v1beta1.ResolvedImage{
+		Architecture: string(image.Architecture),
+		Accelerator:  accelerator,
+		ID:           image.ID,
+		Name:         image.Name,
+		RootDevice:   image.RootDevice,
+		MinVolumeGiB: image.VolumeGiB,
+		Needs:        []string{selection.NeedsHVM},
+		WithoutENA:   !image.ENA,
+	}
+	if image.Paravirtual {
+		out.Needs[0] = selection.NeedsParavirtual
+	}
+	switch image.BootMode {
+	case selection.NeedsUEFI, selection.NeedsLegacyBIOS:
+		out.Needs = append(out.Needs, image.BootMode)
+	}
+	return out
 }
 
 func imageQuery(spec v1beta1.BootImageSpec) cloud.ImageQuery {
@@ -45,7 +116,7 @@ func imageQuery(spec v1beta1.BootImageSpec) cloud.ImageQuery {
 
 // newestByArchitecture keeps, of each architecture, the image made last; of
 // two made at once the one with the higher ID, so that the choice is stable.
-func newestByArchitecture(images []cloud.Image) []v1beta1.ResolvedImage {
+func newestByArchitecture(images []cloud.Image) []cloud.Image {
 	best := map[cloud.Architecture]cloud.Image{}
 	for _, image := range images {
 		if image.Architecture != cloud.AMD64 && image.Architecture != cloud.ARM64 {
@@ -56,18 +127,7 @@ func newestByArchitecture(images []cloud.Image) []v1beta1.ResolvedImage {
 			best[image.Architecture] = image
 		}
 	}
-	resolved := make([]v1beta1.ResolvedImage, 0, len(best))
-	for _, image := range best {
-		resolved = append(resolved, v1beta1.ResolvedImage{
-			Architecture: string(image.Architecture),
-			ID:           image.ID,
-			Name:         image.Name,
-			RootDevice:   image.RootDevice,
-			MinVolumeGiB: image.VolumeGiB,
-		})
-	}
-	slices.SortFunc(resolved, func(a, b v1beta1.ResolvedImage) int { return strings.Compare(a.Architecture, b.Architecture) })
-	return resolved
+	return slices.Collect(maps.Values(best))
 }
 
 // describe writes the spec as a person would say it.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,12 +14,15 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/selection"
 )
 
 // finding is why a class cannot be used.
 type finding struct {
 	reason  string
 	message string
+	// passing: it will be otherwise soon, without anybody's doing.
+	passing bool
 }
 
 func (f *finding) Error() string { return f.message }
@@ -54,13 +56,16 @@ func (c *Controller) resolve(ctx context.Context, class *v1beta1.CellClass) time
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, reasonOf(err), err.Error()
 	}
 	meta.SetStatusCondition(&class.Status.Conditions, condition)
+	if f := (*finding)(nil); errors.As(err, &f) && f.passing {
+		return every // an event says when it has passed
+	}
 	return c.resolved.keep(class, c.Clock.Now(), every)
 }
 
 // definite says whether the cloud's answer was one that waiting does not change.
 func definite(err error) bool {
 	if f := (*finding)(nil); errors.As(err, &f) {
-		return true
+		return !f.passing
 	}
 	kind := cloud.KindOf(err)
 	return kind != cloud.KindTransient && kind != cloud.KindThrottled
@@ -81,7 +86,7 @@ func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass)
 		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
 	}
 	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
-		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkDefaultType,
+		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkTypes,
 	} {
 		if err := step(ctx, class); err != nil {
 			return err
@@ -106,7 +111,9 @@ func (c *Controller) resolveSubnets(ctx context.Context, class *v1beta1.CellClas
 			return found(v1beta1.ReasonInvalidSubnets, "spec.aws.subnets[%d]: %s is in %s, but %s is in %s; all must be in one VPC",
 				i, subnet.ID, subnet.VPCID, subnets[0].ID, subnets[0].VPCID)
 		}
-		resolved = append(resolved, v1beta1.ResolvedSubnet{ID: subnet.ID, Zone: subnet.Zone})
+		resolved = append(resolved, v1beta1.ResolvedSubnet{
+			ID: subnet.ID, Zone: subnet.Zone, FreeAddresses: int32(subnet.FreeAddresses), Public: subnet.Public,
+		})
 	}
 	class.Status.Subnets, class.Status.VPCID = resolved, subnets[0].VPCID
 	return nil
@@ -134,18 +141,23 @@ func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass
 	return nil
 }
 
-func (c *Controller) checkDefaultType(ctx context.Context, class *v1beta1.CellClass) error {
+// checkTypes looks whether the class leaves any type, and its default type.
+func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) error {
+	index := c.Catalogue.Index()
+	if index == nil {
+		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: "the instance types of this region are being looked up", passing: true}
+	}
 	name := class.Spec.DefaultInstanceType
-	described, err := c.Cloud.InstanceType(ctx, name)
-	if cloud.IsNotFound(err) {
+	described, known := index.Type(name)
+	if !known {
 		return found(v1beta1.ReasonInvalidInstanceType, "spec.defaultInstanceType: %q is not an instance type of this region", name)
 	}
-	if err != nil {
-		return fmt.Errorf("spec.defaultInstanceType: %w", err)
+	if !selection.NewRules(index, selection.ClassOf(class)).Any() {
+		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 	}
 	class.Status.Architecture = ""
 	for _, image := range class.Status.Images {
-		if slices.Contains(described.Architectures, cloud.Architecture(image.Architecture)) {
+		if described.Architectures&selection.ArchitectureOf(image.Architecture) != 0 {
 			class.Status.Architecture = image.Architecture
 		}
 	}

@@ -8,14 +8,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/retry"
@@ -42,9 +45,33 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
 		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
+		WatchesRawSource(source.Func(c.whenCatalogueIsReady(mgr.GetClient()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
 }
+
+// whenCatalogueIsReady enqueues all classes once the instance types are known.
+func (c *Controller) whenCatalogueIsReady(classes client.Reader) func(context.Context, queue) error {
+	return func(ctx context.Context, q queue) error {
+		go func() {
+			select {
+			case <-c.Catalogue.Ready():
+			case <-ctx.Done():
+				return
+			}
+			var all v1beta1.CellClassList
+			if err := classes.List(ctx, &all); err != nil {
+				log.FromContext(ctx).Error(err, "listing the classes that wait for instance types")
+			}
+			for i := range all.Items {
+				q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+			}
+		}()
+		return nil
+	}
+}
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // countsChange lets pass what changes the counts of a class.
 func countsChange() predicate.Predicate {

@@ -3,8 +3,10 @@ package pod
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/demand"
 )
 
 // podIndex finds the Cells of a pod by "namespace/name".
@@ -50,16 +53,40 @@ func (c *Controller) createCell(ctx context.Context, s *scope) error {
 			Labels:     map[string]string{v1beta1.LabelCellClass: s.class},
 			Finalizers: []string{v1beta1.Finalizer},
 		},
-		Spec: v1beta1.CellSpec{
-			CellClassName: s.class,
-			InstanceType:  s.pod.Annotations[v1beta1.AnnotationInstanceType],
-			PodRef:        &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)},
-		},
+		Spec: s.wanted,
 	}
-	if err := c.Client.Create(ctx, cell); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("creating the pod's Cell: %w", err)
+	err := c.Client.Create(ctx, cell)
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err):
+		return nil
+	case apierrors.IsInvalid(err):
+		return c.refused(ctx, s, &refusal{reason: v1beta1.ReasonInvalidAnnotation, message: "no Cell can be made for the pod: " + err.Error()})
 	}
-	return nil
+	return fmt.Errorf("creating the pod's Cell: %w", err)
+}
+
+// want reads from the pod what it asks of its cell, and says why that cannot be.
+func (c *Controller) want(ctx context.Context, s *scope) (*refusal, error) {
+	class := &v1beta1.CellClass{}
+	err := c.Client.Get(ctx, client.ObjectKey{Name: s.class}, class)
+	switch {
+	case apierrors.IsNotFound(err):
+		class = nil
+	case err != nil:
+		return nil, fmt.Errorf("reading CellClass %q: %w", s.class, err)
+	}
+	spec, refusals := demand.Of(s.pod, class, s.labels)
+	if len(refusals) > 0 {
+		messages := make([]string, 0, len(refusals))
+		for _, r := range refusals {
+			messages = append(messages, r.Message)
+		}
+		return &refusal{reason: refusals[0].Reason, message: strings.Join(messages, "; ")}, nil
+	}
+	spec.CellClassName = s.class
+	spec.PodRef = &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)}
+	s.wanted = spec
+	return nil, nil
 }
 
 // lostForSure fails a pod that ran and whose Cell the cache does not show,
@@ -76,10 +103,11 @@ func (c *Controller) lostForSure(ctx context.Context, s *scope) error {
 	return c.lost(ctx, s, whyLost(nil, cellNone))
 }
 
-// outdated says whether the pod's annotation was changed before the Cell, whose
-// spec cannot be, had an instance. Another Cell takes its place.
-func outdated(cell *v1beta1.Cell, pod *corev1.Pod) bool {
-	return cell.Status.InstanceID == "" && cell.Spec.InstanceType != pod.Annotations[v1beta1.AnnotationInstanceType]
+// outdated says whether the pod asks for something else since its Cell, whose
+// spec cannot be changed, was made, and no instance is launched yet. Another
+// Cell takes its place.
+func outdated(s *scope) bool {
+	return s.cell.Status.InstanceID == "" && !equality.Semantic.DeepEqual(s.cell.Spec, s.wanted)
 }
 
 // endCell deletes the pod's Cell, and with it the instance.

@@ -4,6 +4,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -60,8 +61,12 @@ func New(options Options) *Controller {
 type scope struct {
 	pod   *corev1.Pod
 	class string
-	node  kubernetes.Interface
-	cell  *v1beta1.Cell // nil when the pod has none
+	// labels are those of the pod's node.
+	labels map[string]string
+	node   kubernetes.Interface
+	cell   *v1beta1.Cell // nil when the pod has none
+	// wanted is the spec of the Cell that the pod asks for, before it is dispatched.
+	wanted v1beta1.CellSpec
 }
 
 // Reconcile brings one pod a step further.
@@ -77,11 +82,10 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := c.endCellsOf(ctx, req.NamespacedName, pod.UID); err != nil {
 		return ctrl.Result{}, err
 	}
-	class, ours, err := c.classOf(ctx, pod)
-	if err != nil || !ours || c.written.Stale(pod) {
+	s, err := c.scopeOf(ctx, pod)
+	if err != nil || s == nil || c.written.Stale(pod) {
 		return ctrl.Result{}, err
 	}
-	s := &scope{pod: pod, class: class}
 	if s.node, err = c.Nodes.ForNode(pod.Spec.NodeName); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -97,21 +101,25 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return c.run(ctx, s)
 }
 
-// classOf is the class whose virtual node the pod is bound to.
-func (c *Controller) classOf(ctx context.Context, pod *corev1.Pod) (class string, ours bool, err error) {
-	class, ours = strings.CutPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
+// scopeOf begins the scope of a pod that is bound to a virtual node; nil for
+// any other.
+func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, error) {
+	class, ours := strings.CutPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
 	if !ours {
-		return "", false, nil
+		return nil, nil
 	}
 	node := &corev1.Node{}
-	err = c.Client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, node)
+	err := c.Client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, node)
 	if apierrors.IsNotFound(err) {
-		return "", false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("reading node %s: %w", pod.Spec.NodeName, err)
+		return nil, fmt.Errorf("reading node %s: %w", pod.Spec.NodeName, err)
 	}
-	return class, node.Labels[v1beta1.LabelCellClass] == class, nil
+	if node.Labels[v1beta1.LabelCellClass] != class {
+		return nil, nil
+	}
+	return &scope{pod: pod, class: class, labels: node.Labels}, nil
 }
 
 func terminal(pod *corev1.Pod) bool {
@@ -121,21 +129,33 @@ func terminal(pod *corev1.Pod) bool {
 // run brings a pod that is to run to run, and keeps its status true.
 func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
 	// One that was dispatched and changed since goes on as it was.
-	if refusal := refuse(s.pod, expectedAgent()); refusal != nil && !dispatched(s.pod) {
-		if err := c.refused(ctx, s, refusal); err != nil {
+	if !dispatched(s.pod) {
+		refusal, err := c.review(ctx, s)
+		if err != nil {
 			return ctrl.Result{}, err
 		}
-		return ctrl.Result{}, c.endCell(ctx, s)
+		if refusal != nil {
+			return ctrl.Result{}, errors.Join(c.refused(ctx, s, refusal), c.endCell(ctx, s))
+		}
 	}
 	switch state := cellState(s.cell); {
 	case state == cellReady:
 		return c.onCell(ctx, s)
 	case state != cellNotReady:
 		return ctrl.Result{}, c.withoutCell(ctx, s, state)
-	case outdated(s.cell, s.pod):
+	case !dispatched(s.pod) && outdated(s):
 		return ctrl.Result{}, c.deleteCell(ctx, s.cell)
 	}
 	return c.pending(ctx, s)
+}
+
+// review says why the pod cannot run as it is written, and else what cell it
+// asks for.
+func (c *Controller) review(ctx context.Context, s *scope) (*refusal, error) {
+	if refusal := refuse(s.pod, expectedAgent()); refusal != nil {
+		return refusal, nil
+	}
+	return c.want(ctx, s)
 }
 
 // withoutCell fails a pod that ran on a cell which is no more. One that did

@@ -3,7 +3,6 @@ package pod
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,9 +43,6 @@ func refuse(pod *corev1.Pod, agent itzo.Info) *refusal {
 		return &refusal{reason: reasonOSNotSupported, failed: true,
 			message: "spec.os.name: \"" + string(os.Name) + "\": cells run linux"}
 	}
-	if refusal := refuseAnnotations(pod); refusal != nil {
-		return refusal
-	}
 	errs := append(podsupport.Unsupported(pod, agent), podspec.Unsupported(pod)...)
 	if len(errs) > 0 {
 		return &refusal{reason: v1beta1.ReasonUnsupportedField, message: errs.ToAggregate().Error()}
@@ -69,29 +65,16 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 	return c.writeProblem(ctx, s, status)
 }
 
-// instanceType is how an instance type's name is written, as in Cell's spec.
-var instanceType = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.[a-z0-9-]+$`)
-
-// maxInstanceType is the length of its name at most, as in Cell's spec.
-const maxInstanceType = 64
-
-// refuseAnnotations says what is wrong about the pod's wishes for its instance.
-func refuseAnnotations(pod *corev1.Pod) *refusal {
-	wanted := pod.Annotations[v1beta1.AnnotationInstanceType]
-	if wanted == "" || len(wanted) <= maxInstanceType && instanceType.MatchString(wanted) {
-		return nil
-	}
-	return &refusal{reason: v1beta1.ReasonInvalidInstanceType,
-		message: fmt.Sprintf("annotation %s: %.100q is not the name of an instance type, such as m5.large", v1beta1.AnnotationInstanceType, wanted)}
-}
-
 // blame says for the pod's user what keeps the Cell from being ready: an
 // instance type that cannot be had was asked for by the pod's annotation.
-func blame(cell *v1beta1.Cell, ready *metav1.Condition) *refusal {
+func blame(ready *metav1.Condition) *refusal {
 	message := ready.Message
-	if wanted := cell.Spec.InstanceType; wanted != "" && ready.Reason == v1beta1.ReasonInvalidInstanceType {
-		message = fmt.Sprintf("annotation %s=%s: %s; name another instance type, or remove the annotation for the class's default",
-			v1beta1.AnnotationInstanceType, wanted, strings.TrimPrefix(message, "spec.instanceType: "))
+	for field, annotation := range map[string]string{
+		"spec.instanceType": v1beta1.AnnotationInstanceType, "spec.volumeSize": v1beta1.AnnotationVolumeSize,
+	} {
+		if rest, ok := strings.CutPrefix(message, field+": "); ok {
+			message = fmt.Sprintf("annotation %s: %s", annotation, rest)
+		}
 	}
 	return &refusal{reason: ready.Reason, message: message}
 }

@@ -32,6 +32,7 @@ const workers = 50
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // As a node (constrained impersonation, Kubernetes 1.36):
@@ -57,6 +58,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, c.podEvents(), builder.WithPredicates(predicate.NewPredicateFuncs(maybeOurs))).
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(podOfCell)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.podsOfNode), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.podsOfClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(c.observers.events, &handler.TypedEnqueueRequestForObject[*corev1.Pod]{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backOffAfterErrors()}).
 		Complete(c)
@@ -108,9 +110,19 @@ func nodeIndexKey(o client.Object) []string {
 
 // podsOfNode are the pods that were bound to a node before it was seen here.
 func (c *Controller) podsOfNode(ctx context.Context, node client.Object) []reconcile.Request {
+	return c.podsOn(ctx, node.GetName())
+}
+
+// podsOfClass are the pods whose wishes the class, having been changed, may
+// grant now.
+func (c *Controller) podsOfClass(ctx context.Context, class client.Object) []reconcile.Request {
+	return c.podsOn(ctx, v1beta1.NodeName(class.GetName()))
+}
+
+func (c *Controller) podsOn(ctx context.Context, node string) []reconcile.Request {
 	var pods corev1.PodList
-	if err := c.Client.List(ctx, &pods, client.MatchingFields{nodeIndex: node.GetName()}); err != nil {
-		log.FromContext(ctx).Error(err, "cannot list the pods of a node", "node", node.GetName())
+	if err := c.Client.List(ctx, &pods, client.MatchingFields{nodeIndex: node}); err != nil {
+		log.FromContext(ctx).Error(err, "cannot list the pods of a node", "node", node)
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(pods.Items))

@@ -14,7 +14,8 @@ import (
 // after it has failed again and again; and how long a cell that tries it
 // afterwards keeps all others from it.
 const (
-	dryAtFirst = time.Minute
+	// DryAtFirst is for the first time.
+	DryAtFirst = time.Minute
 	dryAtMost  = 30 * time.Minute
 	probeTime  = time.Minute
 	// forgetAfter is how long after its end a dry time still makes the next
@@ -157,7 +158,7 @@ func (c *Capacity) release(o selection.Offering) {
 }
 
 func (c *Capacity) runDry(p pool) {
-	next := min(max(2*c.dry[p].last, dryAtFirst), dryAtMost)
+	next := min(max(2*c.dry[p].last, DryAtFirst), dryAtMost)
 	c.dry[p] = dryTime{until: c.clock.Now().Add(next), last: next}
 }
 

@@ -44,7 +44,7 @@ func (m *Memory) Usable(instanceType string, nominal int64) int64 {
 	if !known {
 		total = nominal / 1000 * nominalShare
 	}
-	return max(0, total-SystemMemory)
+	return max(0, min(total, nominal)-SystemMemory)
 }
 
 // changedSince says whether there was a report since it was asked last.

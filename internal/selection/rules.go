@@ -54,6 +54,11 @@ func (r *Rules) rule(kind *Type, steps []classStep) ruling {
 	return ruling{image: int32(imageFor(&r.class, kind))}
 }
 
+// Any says whether the class leaves any type at all.
+func (r *Rules) Any() bool {
+	return slices.ContainsFunc(r.kinds, func(k ruling) bool { return k.failed == nil })
+}
+
 // imageFor gives the place of the image for a type, -1 where there is none.
 // Images for its accelerator go before those for types without.
 func imageFor(class *Class, kind *Type) int {
