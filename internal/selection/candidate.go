@@ -31,7 +31,7 @@ func (q *query) try(l *listing) (c candidate, refused Step) {
 	x := q.rules.index
 	kind, zone := &x.types[l.kind], x.zones[l.zone]
 	subnets := q.rules.subnets[l.zone]
-	if len(subnets) == 0 || !q.termsAllowIn(kind, zone) {
+	if len(subnets) == 0 || !q.termsAllowIn(l.kind, l.zone) {
 		return candidate{}, StepZone
 	}
 	c = candidate{listing: l, bareMetal: kind.BareMetal}

@@ -57,7 +57,7 @@ func (q *query) refusedAt(kind int32) Step {
 
 // whyNot is refusedAt with the reason.
 func (q *query) whyNot(kind int32) (Step, string) {
-	t := &q.rules.index.types[kind]
+	t := q.kind(kind)
 	if failed := q.rules.kinds[kind].failed; failed != nil {
 		return failed.name, failed.reason(&q.rules.class, t)
 	}

@@ -37,7 +37,7 @@ func NewIndex(types []Type, listings []Listing) *Index {
 	slices.SortStableFunc(x.types, byName)
 	x.types = slices.CompactFunc(x.types, func(a, b Type) bool { return a.Name == b.Name })
 	for _, l := range listings {
-		if at, found := slices.BinarySearch(x.zones, l.Zone); !found {
+		if at, found := x.findZone(l.Zone); !found {
 			x.zones = slices.Insert(x.zones, at, l.Zone)
 		}
 	}
@@ -46,7 +46,7 @@ func NewIndex(types []Type, listings []Listing) *Index {
 		if !found {
 			continue
 		}
-		zone, _ := slices.BinarySearch(x.zones, l.Zone)
+		zone, _ := x.findZone(l.Zone)
 		x.listings[l.Market] = append(x.listings[l.Market],
 			listing{kind: int32(kind), zone: int32(zone), market: l.Market, price: l.Price})
 	}
@@ -95,6 +95,10 @@ func falseFirst(a, b bool) int {
 
 func (x *Index) find(name string) (place int, found bool) {
 	return slices.BinarySearchFunc(x.types, name, func(t Type, name string) int { return strings.Compare(t.Name, name) })
+}
+
+func (x *Index) findZone(name string) (place int, found bool) {
+	return slices.BinarySearch(x.zones, name)
 }
 
 // Type gives a type by its name.

@@ -45,10 +45,10 @@ func (q *query) all() []int32 {
 	return kinds
 }
 
-func (q *query) keep(kinds []int32, will func(*query, *Type) bool) []int32 {
+func (q *query) keep(kinds []int32, will func(*query, int32) bool) []int32 {
 	var kept []int32
 	for _, kind := range kinds {
-		if will(q, &q.rules.index.types[kind]) {
+		if will(q, kind) {
 			kept = append(kept, kind)
 		}
 	}
@@ -93,7 +93,7 @@ func (q *query) sentence(step Step, rejected []int32) string {
 		kind = q.cheapestOf(rejected)
 	}
 	_, reason := q.whyNot(kind)
-	name := q.rules.index.types[kind].Name
+	name := q.kind(kind).Name
 	switch {
 	case len(rejected) == 1:
 		return name + " " + reason
@@ -136,9 +136,9 @@ func (q *query) acceleratorSentence(rejected []int32) string {
 
 // largest is the first of the types of the greatest size.
 func (q *query) largest(kinds []int32, size func(*Type) int64) *Type {
-	best := &q.rules.index.types[kinds[0]]
+	best := q.kind(kinds[0])
 	for _, kind := range kinds {
-		if t := &q.rules.index.types[kind]; size(t) > size(best) {
+		if t := q.kind(kind); size(t) > size(best) {
 			best = t
 		}
 	}

@@ -1,10 +1,6 @@
 package selection
 
-import (
-	"slices"
-
-	"kip.elotl.co/api/v1beta1"
-)
+import "kip.elotl.co/api/v1beta1"
 
 // Rules are an Index seen through a class: what every cell of the class has in
 // common is decided here, once. They do not change.
@@ -34,7 +30,7 @@ func NewRules(x *Index, class Class) *Rules {
 		subnets: make([][]Subnet, len(x.zones)),
 	}
 	for _, subnet := range class.Subnets {
-		if zone, found := slices.BinarySearch(x.zones, subnet.Zone); found {
+		if zone, found := x.findZone(subnet.Zone); found {
 			r.subnets[zone] = append(r.subnets[zone], subnet)
 		}
 	}

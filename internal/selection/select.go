@@ -59,7 +59,7 @@ func newQuery(rules *Rules, ask *Ask, world World) *query {
 	q := &query{
 		rules: rules, ask: ask, world: world,
 		exact: ask.Type != "" && !isPattern(ask.Type),
-		terms: compileTerms(ask.Terms),
+		terms: compileTerms(rules.index, ask.Terms),
 		known: make([]verdict, len(rules.index.types)),
 	}
 	for market := range q.ceiling {
@@ -129,6 +129,8 @@ func (q *query) listings(market Market) []listing {
 	return x.byType[market][kind]
 }
 
+func (q *query) kind(place int32) *Type { return &q.rules.index.types[place] }
+
 func (q *query) typeFits(kind int32) bool {
 	if q.known[kind] == unknown {
 		q.known[kind] = unfit
@@ -141,9 +143,8 @@ func (q *query) typeFits(kind int32) bool {
 
 // failedStep is the first step of the ask that turns a type down.
 func (q *query) failedStep(kind int32) *askStep {
-	t := &q.rules.index.types[kind]
 	for i := range q.rules.steps {
-		if step := &q.rules.steps[i]; !step.fits(q, t) {
+		if step := &q.rules.steps[i]; !step.fits(q, kind) {
 			return step
 		}
 	}

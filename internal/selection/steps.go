@@ -96,7 +96,7 @@ func whyNoImage(c *Class, t *Type) string {
 // askStep turns types down for one cell.
 type askStep struct {
 	name   Step
-	fits   func(*query, *Type) bool
+	fits   func(*query, int32) bool
 	reason func(*query, *Type) string
 }
 
@@ -107,18 +107,18 @@ func askSteps() []askStep {
 			func(q *query, _ *Type) string { return fmt.Sprintf("is not %s", q.ask.Type) }},
 		{StepAffinity, (*query).termsAllow, func(*query, *Type) string { return "is excluded by node selector or affinity" }},
 		{StepAccelerator,
-			func(q *query, t *Type) bool { return q.exact || t.GPUs >= q.ask.GPUs && t.Neurons >= q.ask.Neurons },
+			(*query).acceleratorsFit,
 			func(q *query, t *Type) string {
 				return fmt.Sprintf("has %d GPUs and %d Neuron devices, %d and %d are needed", t.GPUs, t.Neurons, q.ask.GPUs, q.ask.Neurons)
 			}},
 		{StepMemory,
-			func(q *query, t *Type) bool { return q.exact || t.Memory >= q.ask.Memory },
+			func(q *query, kind int32) bool { return q.exact || q.kind(kind).Memory >= q.ask.Memory },
 			func(q *query, t *Type) string {
 				usable, needed := distinct(t.Memory, q.ask.Memory)
 				return fmt.Sprintf("has %s memory for the pod, %s are needed", usable, needed)
 			}},
 		{StepCPU,
-			func(q *query, t *Type) bool { return q.exact || t.MilliCPU >= q.ask.MilliCPU },
+			func(q *query, kind int32) bool { return q.exact || q.kind(kind).MilliCPU >= q.ask.MilliCPU },
 			func(q *query, t *Type) string {
 				return fmt.Sprintf("has %s CPUs, %s are needed", cpus(t.MilliCPU), cpus(q.ask.MilliCPU))
 			}},
@@ -127,9 +127,17 @@ func askSteps() []askStep {
 }
 
 // requested says whether the type is the one, or one of those, asked for.
-func (q *query) requested(t *Type) bool { return q.ask.Type == "" || matches(q.ask.Type, t.Name) }
+func (q *query) requested(kind int32) bool {
+	return q.ask.Type == "" || matches(q.ask.Type, q.kind(kind).Name)
+}
 
-func (q *query) burstAllowed(t *Type) bool {
+func (q *query) acceleratorsFit(kind int32) bool {
+	t := q.kind(kind)
+	return q.exact || t.GPUs >= q.ask.GPUs && t.Neurons >= q.ask.Neurons
+}
+
+func (q *query) burstAllowed(kind int32) bool {
+	t := q.kind(kind)
 	if t.Burst == nil || q.exact {
 		return true
 	}

@@ -10,41 +10,51 @@ import (
 
 // term is an OfferingTerm made ready: it holds where all of its parts do.
 type term struct {
-	kinds []requirement
 	archs Architectures
-	zones []requirement
+	kinds set // of places in Index.types
+	zones set // of places in Index.zones
 }
 
-type requirement struct {
-	in     bool
-	values []string
+// set says of each place whether it is in; nil is all of them.
+type set []bool
+
+func (s set) has(place int32) bool { return s == nil || s[place] }
+
+// narrow leaves what is also among the places, or what is not.
+func (s set) narrow(size int, places []int, in bool) set {
+	narrowed := make(set, size)
+	for place := range narrowed {
+		narrowed[place] = !in && s.has(int32(place))
+	}
+	for _, place := range places {
+		narrowed[place] = in && s.has(int32(place))
+	}
+	return narrowed
 }
 
-func (r requirement) holds(value string) bool { return slices.Contains(r.values, value) == r.in }
-
-func compileTerms(terms []v1beta1.OfferingTerm) []term {
+func compileTerms(x *Index, terms []v1beta1.OfferingTerm) []term {
 	if len(terms) == 0 {
 		return nil
 	}
 	compiled := make([]term, len(terms))
-	for i, t := range terms {
-		compiled[i] = compileTerm(t)
+	for i := range terms {
+		compiled[i] = compileTerm(x, &terms[i])
 	}
 	return compiled
 }
 
-func compileTerm(t v1beta1.OfferingTerm) term {
+func compileTerm(x *Index, t *v1beta1.OfferingTerm) term {
 	out := term{archs: allArchitectures}
 	for _, r := range t.Requirements {
-		made := requirement{in: r.Operator == corev1.NodeSelectorOpIn, values: r.Values}
+		in := r.Operator == corev1.NodeSelectorOpIn
 		switch r.Key {
 		case corev1.LabelInstanceTypeStable:
-			out.kinds = append(out.kinds, made)
+			out.kinds = out.kinds.narrow(len(x.types), places(r.Values, x.find), in)
 		case corev1.LabelTopologyZone:
-			out.zones = append(out.zones, made)
+			out.zones = out.zones.narrow(len(x.zones), places(r.Values, x.findZone), in)
 		case corev1.LabelArchStable:
 			for _, arch := range []Architectures{AMD64, ARM64} {
-				if !made.holds(arch.String()) {
+				if slices.Contains(r.Values, arch.String()) != in {
 					out.archs &^= arch
 				}
 			}
@@ -53,26 +63,22 @@ func compileTerm(t v1beta1.OfferingTerm) term {
 	return out
 }
 
-func (t *term) allowsType(kind *Type) bool {
-	if t.archs&kind.Architectures == 0 {
-		return false
-	}
-	return allHold(t.kinds, kind.Name)
-}
-
-func allHold(requirements []requirement, value string) bool {
-	for i := range requirements {
-		if !requirements[i].holds(value) {
-			return false
+// places are those of the names that are found.
+func places(names []string, find func(string) (int, bool)) []int {
+	found := make([]int, 0, len(names))
+	for _, name := range names {
+		if place, ok := find(name); ok {
+			found = append(found, place)
 		}
 	}
-	return true
+	return found
 }
 
 // termsAllow says whether some term allows the type, in whatever zone.
-func (q *query) termsAllow(kind *Type) bool {
+func (q *query) termsAllow(kind int32) bool {
+	arch := q.kind(kind).Architectures
 	for i := range q.terms {
-		if q.terms[i].allowsType(kind) {
+		if t := &q.terms[i]; t.archs&arch != 0 && t.kinds.has(kind) {
 			return true
 		}
 	}
@@ -80,9 +86,10 @@ func (q *query) termsAllow(kind *Type) bool {
 }
 
 // termsAllowIn says whether some term allows the type in a zone.
-func (q *query) termsAllowIn(kind *Type, zone string) bool {
+func (q *query) termsAllowIn(kind, zone int32) bool {
+	arch := q.kind(kind).Architectures
 	for i := range q.terms {
-		if q.terms[i].allowsType(kind) && allHold(q.terms[i].zones, zone) {
+		if t := &q.terms[i]; t.archs&arch != 0 && t.kinds.has(kind) && t.zones.has(zone) {
 			return true
 		}
 	}
