@@ -13,10 +13,10 @@ IMG ?= kip:$(VERSION)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up down demo bench docker-build clean dev-tool containerd2
+.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up down demo bench bench-selection docker-build clean dev-tool containerd2
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Tools, at the versions that their own module files pin. Go knows whether there is anything to do.
 
@@ -66,6 +66,9 @@ test: test-assets test-modules ## Run all tests: unit, envtest, and end to end w
 # Fetches what only tests need, so that go test does not list it.
 test-modules:
 	@hack/dev/go.sh "finding what the tests need" list -test -deps $(PACKAGES) >/dev/null
+
+bench-selection: ## Measure the choice of offerings (KIP_EC2_TYPES: among EC2's own types)
+	@go test -run '^$$' -bench . ./internal/selection | awk -f internal/selection/bench.awk
 
 verify: generate vet lint tidy-check ## Check that generated files, modules and style are in order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

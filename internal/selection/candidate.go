@@ -70,12 +70,11 @@ func (q *query) affordable(c *candidate) bool {
 	return !above(c.perHour, ceiling)
 }
 
-// roomiest is the subnet with the most free addresses, nil when none has enough
-// for a cell; of equal ones the first in the class.
+// roomiest is the subnet with the most free addresses, nil when none has any;
+// of equal ones the first in the class.
 func (q *query) roomiest(subnets []Subnet) (best *Subnet, most int) {
 	for i := range subnets {
-		free := q.world.Free(subnets[i])
-		if free >= addressesPerCell && free > most {
+		if free := q.world.Free(subnets[i]); free > most {
 			best, most = &subnets[i], free
 		}
 	}

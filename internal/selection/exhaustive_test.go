@@ -182,7 +182,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 		InstancePerHour: l.Price.PerHour,
 	}
 	for _, s := range e.class.Subnets {
-		if free := e.world.Free(s); s.Zone == l.Zone && free >= 2 && free > f.free {
+		if free := e.world.Free(s); s.Zone == l.Zone && free > f.free {
 			f.free, f.SubnetID = free, s.ID
 		}
 	}

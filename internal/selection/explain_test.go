@@ -58,7 +58,7 @@ func TestReasons(t *testing.T) {
 			f.listings[1].Price.PerHour = 0.09
 		}, selection.StepPrice, "costs 0.09 USD/h as Spot, the cheapest On-demand offering 0.0832"},
 		"dry": {func(f *fixture) { f.world.dryPercent = 100 }, selection.StepCapacity, "has no capacity or free addresses in the zones that will do, for now"},
-		"full": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 1, "subnet-b": 0} }, selection.StepCapacity,
+		"full": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 0, "subnet-b": 0} }, selection.StepCapacity,
 			"has no capacity or free addresses in the zones that will do, for now"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,8 +21,8 @@ type world struct {
 }
 
 func (w world) Dry(instanceType, zone string, market selection.Market) bool {
-	if w.dryPercent == 0 {
-		return false
+	if w.dryPercent == 0 || w.dryPercent == 100 {
+		return w.dryPercent == 100
 	}
 	h := fnv.New32a()
 	h.Write([]byte(instanceType + zone + string(market.LaunchType())))

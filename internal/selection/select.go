@@ -11,8 +11,8 @@ import (
 type World interface {
 	// Dry says whether an offering is to be left alone for now.
 	Dry(instanceType, zone string, market Market) bool
-	// Free is how many addresses a subnet has left. It is left alone when they
-	// are too few for a cell.
+	// Free is how many addresses a subnet has left, as far as is known; it is
+	// left alone without any.
 	Free(subnet Subnet) int
 }
 

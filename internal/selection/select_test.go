@@ -61,7 +61,7 @@ func TestSelect(t *testing.T) {
 		}, 1, []string{"m5.large/a/On-demand"}},
 		"a limit below":      {func(f *fixture) { f.ask.ExtraPerHour, f.class.MaxPerHour = 0.005, 0.1 }, 1, nil},
 		"the roomier subnet": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 5, "subnet-b": 6} }, 1, []string{"m5.large/b/On-demand"}},
-		"one address is too few": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 1} }, 9,
+		"no full subnet": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 0} }, 9,
 			[]string{"m5.large/b/On-demand"}},
 		"virtual machines before bare metal": {func(f *fixture) {
 			f.add("a1.metal", 0.096, "a", "b").BareMetal = true
