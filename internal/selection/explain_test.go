@@ -50,6 +50,8 @@ func TestReasons(t *testing.T) {
 			"is excluded in a, b by node selector or affinity"},
 		"price": {func(f *fixture) { f.class.MaxPerHour, f.ask.ExtraPerHour = 0.09, 0.005 }, selection.StepPrice,
 			"costs 0.101 USD/h, the class's maxPricePerHour is 0.09"},
+		"price, the lower of two": {func(f *fixture) { f.class.MaxPerHour, f.listings[1].Price.PerHour = 0.05, 0.2 }, selection.StepPrice,
+			"costs 0.096 USD/h, the class's maxPricePerHour is 0.05"},
 		"no price": {func(f *fixture) { f.unprice(selection.OnDemand) }, selection.StepPrice,
 			"has no known price, so it must be asked for by its name, and the class must not set maxPricePerHour"},
 		"dearer than on-demand": {func(f *fixture) {
