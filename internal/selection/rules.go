@@ -1,6 +1,10 @@
 package selection
 
-import "kip.elotl.co/api/v1beta1"
+import (
+	"slices"
+
+	"kip.elotl.co/api/v1beta1"
+)
 
 // Rules are an Index seen through a class: what every cell of the class has in
 // common is decided here, once. They do not change.
