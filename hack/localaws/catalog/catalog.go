@@ -46,6 +46,9 @@ type Subnet struct {
 	VPC  string
 	Zone Zone
 	CIDR netip.Prefix
+	// MapPublicIP says that instances get a public address unless the launch
+	// says otherwise.
+	MapPublicIP bool
 }
 
 // SecurityGroup is a group of the VPC.
@@ -77,6 +80,8 @@ func New(region string, network netip.Prefix) (*Catalog, error) {
 			VPC:  c.VPC.ID,
 			Zone: zone,
 			CIDR: quarter(network, i),
+			// One is public, so that whoever does not say can get either.
+			MapPublicIP: i == 2,
 		})
 	}
 	c.Groups = []SecurityGroup{

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Image is an AMI. All are EBS-backed HVM images.
+// Image is an AMI. All are EBS-backed.
 type Image struct {
 	ID           string
 	Name         string
@@ -23,6 +23,12 @@ type Image struct {
 	SnapshotGiB int
 	SnapshotID  string
 	Tags        map[string]string
+
+	ENA            bool
+	Virtualization string // hvm or paravirtual
+	// BootMode is legacy-bios, uefi or uefi-preferred; "" leaves it to the
+	// instance type.
+	BootMode string
 }
 
 // images has, of each kind, more than one date, so that "the newest" can be
@@ -35,7 +41,7 @@ func images() []Image {
 		out = append(out, Image{
 			ID: "ami-" + id, Name: name, Description: "Debian with the cell's boot chain", Owner: Account, Architecture: arch, State: state,
 			CreationDate: created, RootDevice: "/dev/xvda", SnapshotGiB: 4, SnapshotID: "snap-" + id,
-			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell"},
+			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell"}, ENA: true, Virtualization: "hvm", BootMode: "uefi-preferred",
 		})
 	}
 	own("0c0ffee0000000001", X86, noon(2026, 3, 2), "available")
@@ -52,6 +58,7 @@ func images() []Image {
 		out = append(out, Image{
 			ID: "ami-" + id, Name: name, Description: name, Owner: owner, OwnerAlias: alias, Public: true, Architecture: arch, State: "available",
 			CreationDate: created, RootDevice: "/dev/xvda", SnapshotGiB: gib, SnapshotID: "snap-" + id,
+			ENA: true, Virtualization: "hvm", BootMode: "uefi-preferred",
 		})
 	}
 	public("0a11ce00000000001", "kip-cell-al2023", AmazonAccount, "amazon", X86, noon(2026, 5, 4), 8)
@@ -60,8 +67,33 @@ func images() []Image {
 	public("0deb1a00000000001", "debian-13", DebianAccount, "", X86, noon(2026, 4, 6), 8)
 	public("0deb1a00000000002", "debian-13", DebianAccount, "", X86, noon(2026, 8, 18), 8)
 	public("0deb1a00000000003", "debian-13", DebianAccount, "", ARM, noon(2026, 8, 18), 8)
+	out = append(out, special()...)
 	slices.SortFunc(out, func(a, b Image) int { return strings.Compare(a.ID, b.ID) })
 	return out
+}
+
+// special are images that not every type can boot, or that only some types
+// need: with drivers for GPUs and for Neuron devices, for UEFI alone, and one
+// of the kind from before HVM and ENA.
+func special() []Image {
+	var out []Image
+	own := func(id, kind, arch, bootMode string, gib int) {
+		name := "kip-cell-" + kind + "-debian-13-" + debianArch(arch) + "-20260803"
+		out = append(out, Image{
+			ID: "ami-" + id, Name: name, Description: "Debian with the cell's boot chain: " + kind, Owner: Account, Architecture: arch, State: "available",
+			CreationDate: noon(2026, 8, 3), RootDevice: "/dev/xvda", SnapshotGiB: gib, SnapshotID: "snap-" + id,
+			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell-" + kind}, ENA: true, Virtualization: "hvm", BootMode: bootMode,
+		})
+	}
+	own("0c0ffee0000000011", "gpu", X86, "uefi-preferred", 12)
+	own("0c0ffee0000000012", "gpu", ARM, "uefi", 12)
+	own("0c0ffee0000000013", "neuron", X86, "uefi-preferred", 10)
+	own("0c0ffee0000000014", "uefi", X86, "uefi", 4)
+	return append(out, Image{
+		ID: "ami-0a11ce00000000009", Name: "amzn-ami-pv-2018.03.0.20260803-x86_64-ebs", Description: "Amazon Linux AMI, paravirtual",
+		Owner: AmazonAccount, OwnerAlias: "amazon", Public: true, Architecture: X86, State: "available", CreationDate: noon(2026, 8, 3),
+		RootDevice: "/dev/sda1", SnapshotGiB: 8, SnapshotID: "snap-0a11ce00000000009", Virtualization: "paravirtual",
+	})
 }
 
 func debianArch(arch string) string {

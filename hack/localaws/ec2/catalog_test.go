@@ -53,7 +53,7 @@ func TestDescribeImages(t *testing.T) {
 		want []string
 		code string
 	}{
-		{"own", sdk.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("architecture", "arm64")}}, []string{"ami-0c0ffee0000000005", "ami-0c0ffee0000000006"}, ""},
+		{"own", sdk.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("architecture", "arm64"), filter("name", "kip-cell-debian-*")}}, []string{"ami-0c0ffee0000000005", "ami-0c0ffee0000000006"}, ""},
 		{"by account id", sdk.DescribeImagesInput{Owners: []string{"123456789012"}, Filters: []types.Filter{filter("state", "pending")}}, []string{"ami-0c0ffee0000000004"}, ""},
 		{"by alias and name", sdk.DescribeImagesInput{Owners: []string{"amazon"}, Filters: []types.Filter{filter("name", "kip-cell-*-x86_64")}}, []string{"ami-0a11ce00000000001", "ami-0a11ce00000000002"}, ""},
 		{"by tag", sdk.DescribeImagesInput{Filters: []types.Filter{filter("tag:elotl.co/image", "kip-cell"), filter("architecture", "arm64"), filter("root-device-type", "ebs"), filter("virtualization-type", "hvm")}}, []string{"ami-0c0ffee0000000005", "ami-0c0ffee0000000006"}, ""},

@@ -33,7 +33,7 @@ type imageXML struct {
 	Virtualization string           `xml:"virtualizationType"`
 	Hypervisor     string           `xml:"hypervisor"`
 	ENASupport     bool             `xml:"enaSupport"`
-	BootMode       string           `xml:"bootMode"`
+	BootMode       string           `xml:"bootMode,omitempty"`
 	Platform       string           `xml:"platformDetails"`
 	UsageOperation string           `xml:"usageOperation"`
 	Tags           []tagXML         `xml:"tagSet>item"`
@@ -133,10 +133,11 @@ func imageFields() fields[catalog.Image] {
 		"creation-date":                    one(func(i image) string { return timestamp(i.CreationDate) }),
 		"root-device-name":                 one(func(i image) string { return i.RootDevice }),
 		"root-device-type":                 always[image]("ebs"),
-		"virtualization-type":              always[image]("hvm"),
+		"virtualization-type":              one(func(i image) string { return i.Virtualization }),
 		"hypervisor":                       always[image]("xen"),
+		"boot-mode":                        one(func(i image) string { return i.BootMode }),
 		"image-type":                       always[image]("machine"),
-		"ena-support":                      always[image]("true"),
+		"ena-support":                      one(func(i image) string { return btoa(i.ENA) }),
 		"platform-details":                 always[image]("Linux/UNIX"),
 		"block-device-mapping.snapshot-id": one(func(i image) string { return i.SnapshotID }),
 		"block-device-mapping.volume-size": one(func(i image) string { return itoa(i.SnapshotGiB) }),
@@ -148,7 +149,7 @@ func (s *Server) image(i catalog.Image) imageXML {
 		ID: i.ID, Location: i.Owner + "/" + i.Name, State: i.State, OwnerID: i.Owner, OwnerAlias: i.OwnerAlias,
 		CreationDate: timestamp(i.CreationDate), Public: i.Public, Architecture: i.Architecture, ImageType: "machine",
 		Name: i.Name, Description: i.Description, RootDeviceType: "ebs", RootDeviceName: i.RootDevice,
-		Virtualization: "hvm", Hypervisor: "xen", ENASupport: true, BootMode: "uefi-preferred",
+		Virtualization: i.Virtualization, Hypervisor: "xen", ENASupport: i.ENA, BootMode: i.BootMode,
 		Platform: "Linux/UNIX", UsageOperation: "RunInstances", Tags: tagSet(s.imageTags(i)),
 	}
 	d := imageDeviceXML{Name: i.RootDevice}

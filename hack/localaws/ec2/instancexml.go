@@ -3,8 +3,10 @@ package ec2
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"kip.elotl.co/hack/localaws/catalog"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -157,15 +159,16 @@ func (s *Server) reservation(id string, instances []*world.Instance) reservation
 
 func (s *Server) instance(i *world.Instance) instanceXML {
 	t, _ := s.World.Catalog.Type(i.InstanceType)
+	image, _ := s.World.Catalog.Image(i.ImageID)
 	x := instanceXML{
 		ID: i.ID, ImageID: i.ImageID, State: stateXML(i.State), TransitionReason: i.TransitionReason,
 		PrivateDNSName: s.privateDNS(i.PrivateIP()), DNSName: s.publicDNS(i.PublicIP),
 		AMILaunchIndex: i.LaunchIndex, InstanceType: i.InstanceType, LaunchTime: timestamp(i.LaunchTime),
 		Placement: s.placement(i), Monitoring: monitoring(i), SourceDestCheck: i.SourceDestCheckOn,
 		Architecture: i.Architecture, RootDeviceType: "ebs", RootDeviceName: i.RootDevice,
-		Virtualization: "hvm", Hypervisor: "xen", ClientToken: i.ClientToken, Tags: tagSet(i.Tags),
-		EBSOptimized: i.EBSOptimized, ENASupport: true, CPU: cpuXML{t.VCPUs / max(1, t.ThreadsPerCore), t.ThreadsPerCore},
-		Metadata: metadataOptions(i), PlatformDetails: "Linux/UNIX", UsageOperation: "RunInstances", BootMode: "uefi",
+		Virtualization: image.Virtualization, Hypervisor: "xen", ClientToken: i.ClientToken, Tags: tagSet(i.Tags),
+		EBSOptimized: i.EBSOptimized, ENASupport: image.ENA, CPU: cpuXML{t.VCPUs / max(1, t.ThreadsPerCore), t.ThreadsPerCore},
+		Metadata: metadataOptions(i), PlatformDetails: "Linux/UNIX", UsageOperation: "RunInstances", BootMode: currentBootMode(image, t),
 		SpotRequestID: i.SpotRequestID,
 	}
 	if i.Market == world.Spot {
@@ -191,6 +194,15 @@ func (s *Server) instance(i *world.Instance) instanceXML {
 		x.Devices = append(x.Devices, attachedVolume(i, v))
 	}
 	return x
+}
+
+// currentBootMode is how an instance booted: in the mode the image prefers,
+// where its type can.
+func currentBootMode(image catalog.Image, t catalog.InstanceType) string {
+	if strings.HasPrefix(image.BootMode, "uefi") && slices.Contains(t.BootModes, "uefi") || !slices.Contains(t.BootModes, "legacy-bios") {
+		return "uefi"
+	}
+	return "legacy-bios"
 }
 
 func (s *Server) placement(i *world.Instance) placementXML {

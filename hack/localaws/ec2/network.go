@@ -87,7 +87,7 @@ func (s *Server) describeSubnets(_ context.Context, c *Call) (response, error) {
 			"available-ip-address-count": one(func(n subnet) string { return itoa(s.World.Free(n)) }),
 			"state":                      always[subnet]("available"),
 			"default-for-az":             always[subnet]("true"),
-			"map-public-ip-on-launch":    always[subnet]("false"),
+			"map-public-ip-on-launch":    one(func(n subnet) string { return btoa(n.MapPublicIP) }),
 			"owner-id":                   always[subnet](s.World.Catalog.Account),
 		},
 	})
@@ -98,7 +98,7 @@ func (s *Server) describeSubnets(_ context.Context, c *Call) (response, error) {
 	for _, n := range found {
 		out.Subnets = append(out.Subnets, subnetXML{
 			ID: n.ID, ARN: s.arn("subnet/" + n.ID), State: "available", OwnerID: s.World.Catalog.Account, VPCID: n.VPC, CIDR: n.CIDR.String(),
-			Free: s.World.Free(n), Zone: n.Zone.Name, ZoneID: n.Zone.ID, Default: true, Tags: tagSet(s.World.TagsOf(n.ID)),
+			Free: s.World.Free(n), Zone: n.Zone.Name, ZoneID: n.Zone.ID, Default: true, MapPublicIP: n.MapPublicIP, Tags: tagSet(s.World.TagsOf(n.ID)),
 		})
 	}
 	return out, nil

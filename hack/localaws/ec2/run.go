@@ -163,7 +163,7 @@ func readInterface(p query.Params, req *world.LaunchRequest) error {
 	}
 	req.SubnetID = n.String("SubnetId")
 	req.Groups = n.Strings("SecurityGroupId")
-	req.PublicIP = isTrue(n.Bool("AssociatePublicIpAddress"))
+	req.PublicIP = n.Bool("AssociatePublicIpAddress")
 	n.String("Description")
 	n.Bool("DeleteOnTermination")
 	n.OneOf("InterfaceType", "interface")

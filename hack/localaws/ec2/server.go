@@ -105,6 +105,7 @@ func (s *Server) table() map[string]Handler {
 		"DescribeAvailabilityZones":     s.describeAvailabilityZones,
 		"DescribeInstanceTypes":         s.describeInstanceTypes,
 		"DescribeInstanceTypeOfferings": s.describeInstanceTypeOfferings,
+		"DescribeSpotPriceHistory":      s.describeSpotPriceHistory,
 		"DescribeNetworkInterfaces":     s.describeNetworkInterfaces,
 		"DescribeVolumes":               s.describeVolumes,
 		"CreateTags":                    s.createTags,

@@ -142,7 +142,8 @@ func (s *Server) describeInstanceAttribute(_ context.Context, c *Call) (response
 	case "ebsOptimized":
 		out.EBSOptimized = &boolValue{i.EBSOptimized}
 	case "enaSupport":
-		out.ENASupport = &boolValue{true}
+		image, _ := s.World.Catalog.Image(i.ImageID)
+		out.ENASupport = &boolValue{image.ENA}
 	case "groupSet":
 		out.Groups = s.groups(i.Groups)
 	case "blockDeviceMapping":

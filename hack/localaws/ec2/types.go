@@ -26,7 +26,7 @@ type typeXML struct {
 	RootDevices    []string      `xml:"supportedRootDeviceTypes>item"`
 	Virtualization []string      `xml:"supportedVirtualizationTypes>item"`
 	BareMetal      bool          `xml:"bareMetal"`
-	Hypervisor     string        `xml:"hypervisor"`
+	Hypervisor     string        `xml:"hypervisor,omitempty"`
 	Processor      processorXML  `xml:"processorInfo"`
 	VCPU           vcpuXML       `xml:"vCpuInfo"`
 	MemoryMiB      int           `xml:"memoryInfo>sizeInMiB"`
@@ -157,29 +157,28 @@ func typeFields() fields[instanceType] {
 		"network-info.maximum-network-interfaces":   one(func(t instanceType) string { return itoa(t.Interfaces) }),
 		"network-info.ipv4-addresses-per-interface": one(func(t instanceType) string { return itoa(t.AddressesPerInterface) }),
 		"supported-usage-class":                     instanceType.UsageClasses,
-		"bare-metal":                                always[instanceType]("false"),
-		"hypervisor":                                always[instanceType]("nitro"),
-		"supported-virtualization-type":             always[instanceType]("hvm"),
-		"supported-root-device-type":                always[instanceType]("ebs"),
-		"network-info.ena-support":                  always[instanceType]("required"),
-		"ebs-info.encryption-support":               always[instanceType]("supported"),
+		"bare-metal":                                one(func(t instanceType) string { return btoa(t.BareMetal()) }),
+		"hypervisor": func(t instanceType) []string {
+			return keep([]string{t.Hypervisor}, func(h string) bool { return h != "" })
+		},
+		"supported-virtualization-type": func(t instanceType) []string { return t.Virtualization },
+		"supported-root-device-type":    func(t instanceType) []string { return t.RootDevices },
+		"network-info.ena-support":      one(func(t instanceType) string { return t.ENA }),
+		"supported-boot-mode":           func(t instanceType) []string { return t.BootModes },
+		"ebs-info.encryption-support":   always[instanceType]("supported"),
 	}
 }
 
 func typeOf(t instanceType) typeXML {
 	x := typeXML{
 		Name: t.Name, Current: t.CurrentGeneration, FreeTier: t.Name == "t3.micro", UsageClasses: t.UsageClasses(),
-		RootDevices: []string{"ebs"}, Virtualization: []string{"hvm"}, Hypervisor: "nitro",
+		RootDevices: t.RootDevices, Virtualization: t.Virtualization, Hypervisor: t.Hypervisor, BareMetal: t.BareMetal(), BootModes: t.BootModes,
 		Processor: processorXML{[]string{t.Architecture}, t.Manufacturer},
 		VCPU:      vcpuXML{t.VCPUs, t.VCPUs / t.ThreadsPerCore, t.ThreadsPerCore},
 		MemoryMiB: t.MemoryMiB, HasStorage: t.Disks != nil, Burstable: t.Burstable, AutoRecovery: t.Disks == nil,
 		EBS: ebsInfoXML{"default", "supported", "required"},
 		Network: networkXML{Interfaces: t.Interfaces, IPv4: t.AddressesPerInterface, IPv6: t.AddressesPerInterface, HasIPv6: true,
-			ENA: "required", MaxCards: 1, Cards: []cardXML{{0, t.Interfaces}}},
-		BootModes: []string{"uefi"},
-	}
-	if t.Architecture == catalog.X86 {
-		x.BootModes = []string{"legacy-bios", "uefi"}
+			ENA: t.ENA, MaxCards: 1, Cards: []cardXML{{0, t.Interfaces}}},
 	}
 	if t.Disks != nil {
 		x.Storage = &storageXML{NVMe: "required"}
@@ -193,7 +192,9 @@ func typeOf(t instanceType) typeXML {
 	}
 	if t.Neuron != nil {
 		total := t.Neuron.Count * t.Neuron.MemoryMiB
-		x.Inference = &inferenceXML{[]deviceXML{deviceXML(*t.Neuron)}, total}
+		if t.Inference {
+			x.Inference = &inferenceXML{[]deviceXML{deviceXML(*t.Neuron)}, total}
+		}
 		x.Neuron = &neuronXML{[]deviceXML{deviceXML(*t.Neuron)}, total}
 	}
 	return x

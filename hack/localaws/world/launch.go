@@ -26,7 +26,7 @@ type LaunchRequest struct {
 	SubnetID, Zone        string
 	Groups, GroupNames    []string
 	SecondaryIPs          int
-	PublicIP              bool
+	PublicIP              *bool // nil leaves it to the subnet
 
 	UserData              []byte
 	ProfileName           string // exactly one of the two, or none
@@ -180,7 +180,7 @@ func (w *World) newInstance(req LaunchRequest, p plan, now time.Time) *Instance 
 		i.Volumes = append(i.Volumes, v)
 	}
 	i.PrivateIPs = w.takeAddresses(p.subnet, 1+req.SecondaryIPs, i.ID)
-	if req.PublicIP {
+	if orElse(req.PublicIP, p.subnet.MapPublicIP) {
 		i.PublicIP = w.takePublic(i.ID)
 	}
 	return i

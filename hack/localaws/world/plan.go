@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kip.elotl.co/hack/localaws/awserr"
@@ -70,7 +71,35 @@ func (w *World) resolveType(req LaunchRequest, p *plan) error {
 		return awserr.New("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit: %s allows %d per interface", t.Name, t.AddressesPerInterface)
 	}
 	p.instanceType = t
+	return bootable(p.image, t)
+}
+
+// bootable says why a type cannot boot an image of its architecture.
+func bootable(image catalog.Image, t catalog.InstanceType) error {
+	switch {
+	case !slices.Contains(t.Virtualization, image.Virtualization):
+		if image.Virtualization == "paravirtual" {
+			return awserr.New("InvalidParameterCombination", "Non-Windows instances with a virtualization type of 'paravirtual' are currently not supported for this instance type.")
+		}
+		return awserr.New("InvalidParameterCombination", "The specified instance type only supports images of the virtualization type '%s'.", t.Virtualization[0])
+	case t.ENA == "required" && !image.ENA:
+		return awserr.New("InvalidParameterCombination", "Enhanced networking with the Elastic Network Adapter (ENA) is required for the '%s' instance type. "+
+			"Ensure that you are using an AMI that is enabled for ENA.", t.Name)
+	case image.BootMode == "uefi" && !slices.Contains(t.BootModes, "uefi"):
+		return awserr.New("InvalidParameterValue", "The %s instance type does not support an AMI with a boot mode of UEFI. "+
+			"Only instance types built on the Nitro System support UEFI. Specify an instance type that supports UEFI, and try again.", t.Name)
+	case image.BootMode == "legacy-bios" && !slices.Contains(t.BootModes, "legacy-bios"):
+		return awserr.New("InvalidParameterValue", "The %s instance type does not support an AMI with a boot mode of Legacy BIOS.", t.Name)
+	}
 	return nil
+}
+
+// orElse is what p points to, or what holds otherwise.
+func orElse[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
 }
 
 func (w *World) resolveGroups(req LaunchRequest, p *plan) error {
@@ -134,6 +163,9 @@ func (w *World) resolveCredits(req LaunchRequest, p *plan) error {
 	p.cpuCredits = req.CPUCredits
 	if p.cpuCredits == "" {
 		p.cpuCredits = "unlimited"
+		if p.instanceType.Family() == "t2" {
+			p.cpuCredits = "standard"
+		}
 	}
 	return nil
 }
@@ -173,6 +205,9 @@ func (w *World) checkPlace(req LaunchRequest, p plan) error {
 		return awserr.New("Unsupported", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s). "+
 			"Please retry your request by not specifying an Availability Zone or choosing %s.", t.Name, zone, w.offeringsElsewhere(t, zone))
 	}
+	if err := w.checkPrice(req, t, zone); err != nil {
+		return err
+	}
 	if w.Capacity.Dry(t.Name, zone, req.Market) {
 		if req.Market == Spot {
 			return awserr.New("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
@@ -183,6 +218,30 @@ func (w *World) checkPlace(req LaunchRequest, p plan) error {
 	}
 	if free := w.freeLocked(p.subnet); free < req.Min*(1+req.SecondaryIPs) {
 		return awserr.New("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", p.subnet.ID)
+	}
+	return nil
+}
+
+// checkPrice refuses Spot launches of what is not sold so, or for more than
+// the request allows.
+func (w *World) checkPrice(req LaunchRequest, t catalog.InstanceType, zone string) error {
+	if req.Market != Spot {
+		return nil
+	}
+	price, sold := w.Market.Now(t.Name, zone)
+	if !sold {
+		return awserr.New("InvalidParameterValue", "The instance type %s is not supported for Spot Instances in %s.", t.Name, zone)
+	}
+	if req.MaxPrice == "" {
+		return nil
+	}
+	most, err := strconv.ParseFloat(req.MaxPrice, 64)
+	if err != nil || most <= 0 {
+		return awserr.New("InvalidParameterValue", "Value (%s) for parameter price is invalid. %q is an invalid spot instance price", req.MaxPrice, req.MaxPrice)
+	}
+	if most < price {
+		return awserr.New("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.",
+			req.MaxPrice, strconv.FormatFloat(price, 'f', -1, 64))
 	}
 	return nil
 }

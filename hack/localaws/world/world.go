@@ -17,6 +17,7 @@ import (
 
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/catalog"
+	"kip.elotl.co/hack/localaws/market"
 )
 
 // Capacity says what the cloud has too little of.
@@ -32,8 +33,10 @@ type Config struct {
 	Catalog  *catalog.Catalog
 	Backend  boot.Backend
 	Capacity Capacity
-	Clock    clock.Clock
-	Log      logr.Logger
+	// Market has the Spot prices; when nil Open opens one.
+	Market *market.Market
+	Clock  clock.Clock
+	Log    logr.Logger
 	// Dir is where the state is kept.
 	Dir string
 	// PendingDelay is how long a launch stays pending at least, ShutdownDelay
@@ -100,6 +103,9 @@ type reservation struct {
 func Open(ctx context.Context, c Config) (*World, error) {
 	if c.ListedFor == 0 {
 		c.ListedFor = time.Hour
+	}
+	if c.Market == nil {
+		c.Market = market.New(c.Catalog, c.Clock)
 	}
 	w := &World{
 		Config:       c,
