@@ -41,9 +41,9 @@ type CellSpec struct {
 	// resources are what the pod needs: cpu, memory, nvidia.com/gpu and
 	// aws.amazon.com/neuron.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:MaxProperties=4
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'nvidia.com/gpu', 'aws.amazon.com/neuron'])",message="must be cpu, memory, nvidia.com/gpu or aws.amazon.com/neuron"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).sign() >= 0)",message="must not be negative"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).compareTo(quantity('0')) >= 0)",message="must not be negative"
 	Resources corev1.ResourceList `json:"resources,omitempty"`
 
 	// launchType is the market to buy in: On-demand, Spot, or Spot-preferred,
@@ -265,7 +265,8 @@ type CellStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=3
 	RunnersUp []PricedOffering `json:"runnersUp,omitempty"`
-	// routes are the routes that were made for this cell.
+	// routes are the routes that lead to this cell. They are written before
+	// they are made.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
@@ -309,6 +310,8 @@ type PricedOffering struct {
 type CellRoute struct {
 	RouteTableID string `json:"routeTableID"`
 	CIDR         string `json:"cidr"`
+	// instanceID is the instance that the route leads to.
+	InstanceID string `json:"instanceID"`
 }
 
 // AgentStatus is what the cell's agent says of itself.

@@ -115,6 +115,7 @@ const (
 	ReasonAgentAnswers        = "AgentAnswers"
 	ReasonAgentSilent         = "AgentSilent"
 	ReasonInstanceGone        = "InstanceGone"
+	ReasonAgentLost           = "AgentLost"
 	ReasonTerminating         = "Terminating"
 	ReasonTerminated          = "Terminated"
 	ReasonCellsExist          = "CellsExist"
