@@ -3,6 +3,7 @@ package pricetable
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -102,11 +103,7 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 	}
 	spec, refusals := demand.Of(w.Pod, class, virtualnode.Labels(class))
 	if len(refusals) > 0 {
-		var reasons []error
-		for _, r := range refusals {
-			reasons = append(reasons, errors.New(r.Message))
-		}
-		return nil, errors.Join(reasons...)
+		return nil, refused(refusals)
 	}
 	extra := extrasOf(&spec, class, m.Region)
 	ask := selection.AskOf(&spec, class, extra.perHour())
@@ -129,39 +126,49 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 	}
 	if len(q.Offers) == 0 {
 		step, message := selection.Nearest(rules, &ask, m.World)
-		q.Problem = &Problem{step, blame(message, &q.Counted)}
+		q.Problem = &Problem{step, blame(step, message, &q.Counted)}
 	}
 	return q, nil
+}
+
+func refused(refusals []demand.Refusal) error {
+	reasons := make([]error, 0, len(refusals))
+	for _, r := range refusals {
+		reasons = append(reasons, errors.New(r.Message))
+	}
+	return errors.Join(reasons...)
 }
 
 // explain takes another type than the class's default for a pod that asks for
 // nothing but is particular about where it runs, as the operator does.
 func (m Market) explain(rules *selection.Rules, ask selection.Ask, spec *v1beta1.CellSpec) (selection.Explanation, selection.Ask) {
 	explained := selection.Explain(rules, &ask, m.World)
-	if len(explained.Candidates) == 0 && byDefault(spec) && len(ask.Terms) > 0 && ask.Type != "" {
+	if len(explained.Candidates) == 0 && byDefault(spec, &ask) && len(ask.Terms) > 0 {
 		ask.Type = ""
 		return selection.Explain(rules, &ask, m.World), ask
 	}
 	return explained, ask
 }
 
-// byDefault says whether the class's default type counts.
-func byDefault(spec *v1beta1.CellSpec) bool { return spec.InstanceType == "" && len(spec.Resources) == 0 }
+// byDefault says whether a type is asked for that only the class names.
+func byDefault(spec *v1beta1.CellSpec, ask *selection.Ask) bool {
+	return spec.InstanceType == "" && ask.Type != ""
+}
 
-// blame says whose wish the type was.
-func blame(message string, c *Counted) string {
+// blame says whose wish the type was, where that is what cannot be had.
+func blame(step selection.Step, message string, c *Counted) string {
 	switch {
-	case c.InstanceType == "":
-		return message
 	case c.ByDefault:
 		return "the class's spec.defaultInstanceType: " + message
+	case c.InstanceType != "" && (step == selection.StepRequested || !strings.Contains(c.InstanceType, "*")):
+		return fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationInstanceType, message)
 	}
-	return fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationInstanceType, message)
+	return message
 }
 
 func counted(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection.Ask, extra extras) Counted {
 	c := Counted{
-		Resources: spec.Resources, InstanceType: ask.Type, ByDefault: ask.Type != "" && byDefault(spec),
+		Resources: spec.Resources, InstanceType: ask.Type, ByDefault: byDefault(spec, ask),
 		LaunchType: ask.LaunchType, Terms: spec.OfferingTerms,
 		VolumeGiB: extra.volume.GiB, PublicIPv4: extra.public, MaxPricePerHour: class.Spec.MaxPricePerHour,
 	}
