@@ -139,9 +139,8 @@ func readPaging(p query.Params, least, most, whenUnasked int) (paging, error) {
 		out.size = *n
 	}
 	if token := p.String("NextToken"); token != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(token)
-		after, ok := strings.CutPrefix(string(raw), tokenPrefix)
-		if err != nil || !ok {
+		after, ok := readToken(token)
+		if !ok {
 			return out, awserr.New("InvalidParameterValue", "Unable to parse pagination token")
 		}
 		out.after = after
@@ -150,6 +149,15 @@ func readPaging(p query.Params, least, most, whenUnasked int) (paging, error) {
 }
 
 const tokenPrefix = "after:"
+
+// readToken gives the key behind which a page begins.
+func readToken(token string) (after string, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(string(raw), tokenPrefix)
+}
 
 // page cuts one page out of items, which are in the order of their keys. The
 // token names the last item given, so pages stay right when items come and go.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,11 +87,21 @@ func (s *Server) authenticate(next Handler) Handler {
 		if m == nil {
 			return nil, awserr.New("AuthFailure", "AWS was not able to validate the provided access credentials")
 		}
-		if region := s.World.Catalog.Region; m[3] != region || m[4] != "ec2" {
-			return nil, awserr.New("AuthFailure", "Credential should be scoped to the service ec2 in the region %s, not to %s in %s", region, m[4], m[3])
+		if regions := s.regions(c.Service); !slices.Contains(regions, m[3]) || m[4] != c.Service {
+			return nil, awserr.New("AuthFailure", "Credential should be scoped to the service %s in the region %s, not to %s in %s",
+				c.Service, strings.Join(regions, " or "), m[4], m[3])
 		}
 		return next(ctx, c)
 	}
+}
+
+// regions are those in which a service is called. The price list of every
+// region is in three of them (AWS billing guide, "Using the Price List API").
+func (s *Server) regions(service string) []string {
+	if service == servicePricing {
+		return []string{"us-east-1", "eu-central-1", "ap-south-1"}
+	}
+	return []string{s.World.Catalog.Region}
 }
 
 func signedScope(c *Call) (string, error) {

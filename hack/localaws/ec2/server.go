@@ -1,5 +1,7 @@
 // Package ec2 speaks EC2's query protocol in front of a world: parameters in a
-// form, answers in XML, errors with EC2's documented codes.
+// form, answers in XML, errors with EC2's documented codes. Behind the same
+// endpoint is the price list service, which is called by the header
+// X-Amz-Target and speaks JSON.
 //
 // Every call runs through a chain of middleware: the least latency, the
 // journal, authentication, planned faults, then the action itself. The journal
@@ -35,10 +37,14 @@ const maxBody = 1 << 20
 // Call is one call on its way through the chain.
 type Call struct {
 	RequestID string
-	Action    string
-	Params    query.Params
+	// Service is ec2 or pricing.
+	Service string
+	Action  string
+	Params  query.Params
 	// Form is what Params was parsed from.
-	Form   map[string]string
+	Form map[string]string
+	// Body is the parameters of a call that speaks JSON.
+	Body   []byte
 	Header http.Header
 
 	// Created are the instances the call made, Fault what was done wrong to it.
@@ -118,7 +124,7 @@ var errReplyLost = errors.New("reply lost on purpose")
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	c := &Call{RequestID: newRequestID(), Header: r.Header}
+	c := &Call{RequestID: newRequestID(), Service: serviceEC2, Header: r.Header}
 	var resp response
 	err := s.read(rw, r, c)
 	if err == nil {
@@ -127,7 +133,11 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errReplyLost) {
 		panic(http.ErrAbortHandler)
 	}
-	if err := s.write(rw, c, resp, err); err != nil {
+	write := s.write
+	if c.Service == servicePricing {
+		write = s.writeJSON
+	}
+	if err := write(rw, c, resp, err); err != nil {
 		s.Log.V(1).Info("reply not sent", "requestID", c.RequestID, "error", err.Error())
 	}
 }
@@ -138,6 +148,9 @@ func (s *Server) read(rw http.ResponseWriter, r *http.Request, c *Call) error {
 		return awserr.New("InvalidRequest", "The method %s is not supported", r.Method)
 	}
 	r.Body = http.MaxBytesReader(rw, r.Body, maxBody)
+	if r.Header.Get("X-Amz-Target") != "" {
+		return s.readTarget(r, c)
+	}
 	if err := r.ParseForm(); err != nil {
 		return awserr.New("MalformedQueryString", "The query string is not well formed: %s", err)
 	}
@@ -163,6 +176,12 @@ func (s *Server) read(rw http.ResponseWriter, r *http.Request, c *Call) error {
 
 // dispatch is the innermost handler.
 func (s *Server) dispatch(ctx context.Context, c *Call) (response, error) {
+	if c.Service == servicePricing {
+		if c.Action != "GetProducts" {
+			return nil, awserr.New("UnknownOperationException", "The operation %s is not known", c.Action)
+		}
+		return s.getProducts(ctx, c)
+	}
 	if c.Action == "" {
 		return nil, awserr.New("MissingAction", "The request must contain the parameter Action")
 	}
