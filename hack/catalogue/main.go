@@ -90,13 +90,34 @@ func pricesIn(file *ast.File) (map[string]string, error) {
 			continue
 		}
 		prices := map[string]string{}
-		for _, entry := range pair.Value.(*ast.CompositeLit).Elts {
-			price := entry.(*ast.KeyValueExpr)
-			prices[text(price.Key)] = price.Value.(*ast.BasicLit).Value
+		list, ok := pair.Value.(*ast.CompositeLit)
+		if !ok {
+			break
+		}
+		for _, entry := range list.Elts {
+			name, price := priceIn(entry)
+			if name == "" {
+				return nil, fmt.Errorf("%s: an entry of region %s is not a type and its price", variable, region)
+			}
+			prices[name] = price
 		}
 		return prices, nil
 	}
 	return nil, fmt.Errorf("%s has no region %s", variable, region)
+}
+
+// priceIn is a type and its price, as written; without a name where the entry
+// is something else.
+func priceIn(entry ast.Expr) (name, price string) {
+	pair, ok := entry.(*ast.KeyValueExpr)
+	if !ok {
+		return "", ""
+	}
+	value, ok := pair.Value.(*ast.BasicLit)
+	if !ok || value.Kind != token.FLOAT && value.Kind != token.INT {
+		return "", ""
+	}
+	return text(pair.Key), value.Value
 }
 
 func literalOf(file *ast.File) *ast.CompositeLit {
@@ -131,8 +152,15 @@ func write(out io.Writer, date string, prices map[string]string) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		price := strings.TrimRight(strings.TrimRight(prices[name], "0"), ".")
-		fmt.Fprintln(w, name, price)
+		fmt.Fprintln(w, name, withoutZeros(prices[name]))
 	}
 	return w.Flush()
+}
+
+// withoutZeros shortens 0.096000 to 0.096.
+func withoutZeros(price string) string {
+	if !strings.Contains(price, ".") {
+		return price
+	}
+	return strings.TrimRight(strings.TrimRight(price, "0"), ".")
 }

@@ -21,6 +21,9 @@ const (
 	// forgetAfter is how long after its end a dry time still makes the next
 	// one longer.
 	forgetAfter = time.Hour
+	// countAge is how long cells that were put into a subnet are taken off its
+	// count of free addresses: classes are looked up anew that often.
+	countAge = 10 * time.Minute
 )
 
 // Capacity remembers what had no capacity: offerings, quotas and subnets. It
@@ -50,7 +53,14 @@ type dryTime struct {
 
 // fill is how many cells were put into a subnet since its free addresses were
 // counted.
-type fill struct{ counted, launched int }
+type fill struct {
+	counted, launched int
+	since             time.Time
+}
+
+func (f fill) holds(counted int, now time.Time) bool {
+	return f.counted == counted && now.Sub(f.since) < countAge
+}
 
 // NewCapacity makes a Capacity that takes everything to be there.
 func NewCapacity(c clock.PassiveClock) *Capacity {
@@ -62,7 +72,7 @@ func offeringPool(instanceType, zone string, market selection.Market) pool {
 }
 
 func quotaPool(instanceType string, market selection.Market) pool {
-	return pool{quota: quotaOf(instanceType), market: market}
+	return pool{quota: quotaOf(instanceType, market), market: market}
 }
 
 func subnetPool(id string) pool { return pool{subnet: id} }
@@ -91,11 +101,11 @@ func (c *Capacity) Free(subnet selection.Subnet) int {
 		return 0
 	}
 	f := c.subnets[subnet.ID]
-	if f.counted != subnet.Free {
+	if !f.holds(subnet.Free, c.clock.Now()) {
 		return subnet.Free
 	}
 	// The count is some minutes old: only the cloud knows that it is full.
-	return max(1, subnet.Free-addressesPerCell*f.launched)
+	return min(subnet.Free, max(addressesPerCell, subnet.Free-addressesPerCell*f.launched))
 }
 
 // addressesPerCell: the agent's address and the pod's.
@@ -131,12 +141,11 @@ func poolsOf(o selection.Offering) []pool {
 }
 
 // Failed notes that an offering gave no instance for want of what an error of
-// that kind says: capacity, quota, or addresses. Each time it is left alone for
-// twice as long.
+// that kind says: capacity, quota, or addresses. Each time it is tried again
+// and fails, it is left alone for twice as long.
 func (c *Capacity) Failed(o selection.Offering, kind cloud.Kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.release(o)
 	switch kind {
 	case cloud.KindCapacity:
 		c.runDry(offeringPool(o.InstanceType, o.Zone, o.Market))
@@ -145,6 +154,7 @@ func (c *Capacity) Failed(o selection.Offering, kind cloud.Kind) {
 	case cloud.KindSubnetFull:
 		c.runDry(subnetPool(o.SubnetID))
 	}
+	c.release(o)
 }
 
 // release gives back what Claim took, so that others may try; c.mu is held.
@@ -157,9 +167,18 @@ func (c *Capacity) release(o selection.Offering) {
 	}
 }
 
+// runDry leaves a pool alone; c.mu is held. Failures of launches that were
+// under way at once, of which only one was to find out, count once.
 func (c *Capacity) runDry(p pool) {
-	next := min(max(2*c.dry[p].last, DryAtFirst), dryAtMost)
-	c.dry[p] = dryTime{until: c.clock.Now().Add(next), last: next}
+	d, now := c.dry[p], c.clock.Now()
+	switch {
+	case c.isDry(p) && !d.probing:
+		return
+	case now.Sub(d.until) > forgetAfter:
+		d.last = 0
+	}
+	next := min(max(2*d.last, DryAtFirst), dryAtMost)
+	c.dry[p] = dryTime{until: now.Add(next), last: next}
 }
 
 // Released notes that a launch of a claimed offering came to nothing for
@@ -178,9 +197,9 @@ func (c *Capacity) Launched(o selection.Offering, free int) {
 	for _, p := range poolsOf(o) {
 		delete(c.dry, p)
 	}
-	f := c.subnets[o.SubnetID]
-	if f.counted != free {
-		f = fill{counted: free}
+	f, now := c.subnets[o.SubnetID], c.clock.Now()
+	if !f.holds(free, now) {
+		f = fill{counted: free, since: now}
 	}
 	f.launched++
 	c.subnets[o.SubnetID] = f

@@ -12,6 +12,9 @@ const (
 	// SystemMemory is for what runs on a cell beside the pod: agent, container
 	// runtime, the image's own services. In bytes.
 	SystemMemory = 128 << 20
+	// grain is what reports are rounded down to, in bytes: instances of one
+	// type differ by some KiB, which is no reason to make the index anew.
+	grain = 4 << 20
 )
 
 // Memory remembers how much memory instances really have. Several may use it
@@ -19,20 +22,30 @@ const (
 type Memory struct {
 	mu       sync.Mutex
 	reported map[string]int64
-	changed  bool
+	changed  chan struct{} // holds one when there is something new
 }
 
 // NewMemory makes a Memory that remembers nothing.
-func NewMemory() *Memory { return &Memory{reported: map[string]int64{}} }
+func NewMemory() *Memory {
+	return &Memory{reported: map[string]int64{}, changed: make(chan struct{}, 1)}
+}
 
 // Report notes the MemTotal, in bytes, of an instance of a type. The least
 // that any instance had counts.
 func (m *Memory) Report(instanceType string, total int64) {
+	total -= total % grain
+	if total <= 0 {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if known, ok := m.reported[instanceType]; total > 0 && (!ok || total < known) {
-		m.reported[instanceType] = total
-		m.changed = true
+	if known, ok := m.reported[instanceType]; ok && known <= total {
+		return
+	}
+	m.reported[instanceType] = total
+	select {
+	case m.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -45,13 +58,4 @@ func (m *Memory) Usable(instanceType string, nominal int64) int64 {
 		total = nominal / 1000 * nominalShare
 	}
 	return max(0, min(total, nominal)-SystemMemory)
-}
-
-// changedSince says whether there was a report since it was asked last.
-func (m *Memory) changedSince() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	changed := m.changed
-	m.changed = false
-	return changed
 }

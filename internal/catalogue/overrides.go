@@ -1,9 +1,13 @@
 package catalogue
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,16 +36,24 @@ type Override struct {
 	Percent      *float64 `json:"percent,omitempty"`
 }
 
-// ParseOverrides reads a YAML list of Override. An error names the entry and
-// what is wrong with it; then nothing of the list counts.
+// The most that an override may say: what is beyond is a slip of the pen.
+const (
+	maxPricePerHour = 100_000
+	maxPercent      = 10_000
+)
+
+// ParseOverrides reads a YAML list of Override. An error names the entries, by
+// their place from 1, the field and what is wrong with it; then nothing of the
+// list counts.
 func ParseOverrides(document []byte, asOf time.Time) (Overrides, error) {
-	var rules []Override
-	if err := yaml.UnmarshalStrict(document, &rules); err != nil {
-		return Overrides{}, fmt.Errorf("not a list of price overrides: %w", err)
+	var entries []json.RawMessage
+	if err := yaml.UnmarshalStrict(document, &entries); err != nil {
+		return Overrides{}, fmt.Errorf("not a YAML list of price overrides: %w", err)
 	}
+	rules := make([]Override, len(entries))
 	var problems []error
-	for i, rule := range rules {
-		if err := rule.check(); err != nil {
+	for i, entry := range entries {
+		if err := rules[i].read(entry); err != nil {
 			problems = append(problems, fmt.Errorf("entry %d: %w", i+1, err))
 		}
 	}
@@ -51,18 +63,46 @@ func ParseOverrides(document []byte, asOf time.Time) (Overrides, error) {
 	return Overrides{rules: rules, asOf: asOf}, nil
 }
 
-func (o Override) check() error {
+func (o *Override) read(entry json.RawMessage) error {
+	decoder := json.NewDecoder(bytes.NewReader(entry))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(o)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		if wrong.Field == "" {
+			return fmt.Errorf("must be a map with instanceType and a price, is a %s", wrong.Value)
+		}
+		return fmt.Errorf("%s: must be a %s, is a %s", wrong.Field, kindOf(wrong.Field), wrong.Value)
+	}
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return o.check()
+}
+
+func kindOf(field string) string {
+	if field == "pricePerHour" || field == "percent" {
+		return "number"
+	}
+	return "string"
+}
+
+// same says whether two sets of overrides give the same prices.
+func (o Overrides) same(other Overrides) bool {
+	return slices.EqualFunc(o.rules, other.rules, func(a, b Override) bool { return reflect.DeepEqual(a, b) })
+}
+
+func (o *Override) check() error {
 	switch {
-	case o.InstanceType == "" || strings.ContainsAny(o.InstanceType, "?[]\\ "):
+	case o.InstanceType == "" || strings.Trim(o.InstanceType, "abcdefghijklmnopqrstuvwxyz0123456789.-*") != "":
 		return fmt.Errorf("instanceType: %q is neither a type nor a pattern with *, such as m5.large or c5*", o.InstanceType)
 	case o.LaunchType != "" && o.LaunchType != v1beta1.LaunchOnDemand && o.LaunchType != v1beta1.LaunchSpot:
 		return fmt.Errorf("launchType: %q is neither %s nor %s", o.LaunchType, v1beta1.LaunchOnDemand, v1beta1.LaunchSpot)
 	case (o.PricePerHour == nil) == (o.Percent == nil):
 		return errors.New("one of pricePerHour and percent is required")
-	case o.PricePerHour != nil && *o.PricePerHour < 0:
-		return fmt.Errorf("pricePerHour: %g is negative", *o.PricePerHour)
-	case o.Percent != nil && *o.Percent <= -100:
-		return fmt.Errorf("percent: %g would make the price zero or less; it must be above -100", *o.Percent)
+	case o.PricePerHour != nil && (*o.PricePerHour < 0 || *o.PricePerHour > maxPricePerHour):
+		return fmt.Errorf("pricePerHour: %g is not between 0 and %d", *o.PricePerHour, maxPricePerHour)
+	case o.Percent != nil && (*o.Percent <= -100 || *o.Percent > maxPercent):
+		return fmt.Errorf("percent: %g is not above -100, which would make the price nothing, and at most %d", *o.Percent, maxPercent)
 	}
 	return nil
 }

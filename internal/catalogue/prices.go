@@ -116,6 +116,11 @@ const (
 	ioPerIOPSMonth    = 0.065
 	gp3IncludedIOPS   = 3000
 	gp3IncludedMiBps  = 125
+
+	io2FirstTier          = 32_000
+	io2SecondTier         = 64_000
+	io2SecondPerIOPSMonth = 0.046
+	io2ThirdPerIOPSMonth  = 0.032
 )
 
 // VolumePerHour is what a volume costs, in USD: an estimate in other regions
@@ -129,12 +134,21 @@ func volumePerMonth(v cloud.Volume) float64 {
 	switch v.Type {
 	case "gp2":
 		return size * gp2PerGiBMonth
-	case "io1", "io2":
+	case "io1":
 		return size*ioPerGiBMonth + float64(v.IOPS)*ioPerIOPSMonth
+	case "io2":
+		return size*ioPerGiBMonth + io2IOPSPerMonth(v.IOPS)
 	}
 	return size*gp3PerGiBMonth +
 		float64(max(0, v.IOPS-gp3IncludedIOPS))*gp3PerIOPSMonth +
 		float64(max(0, v.Throughput-gp3IncludedMiBps))*gp3PerMiBpsMonth
+}
+
+// io2IOPSPerMonth: the more are provisioned, the less does each above a
+// threshold cost.
+func io2IOPSPerMonth(iops int32) float64 {
+	first, second := min(iops, io2FirstTier), min(iops, io2SecondTier)
+	return float64(first)*ioPerIOPSMonth + float64(second-first)*io2SecondPerIOPSMonth + float64(iops-second)*io2ThirdPerIOPSMonth
 }
 
 // PublicIPv4PerHour is what a public address costs, in USD, in all regions.

@@ -3,6 +3,7 @@ package catalogue
 import (
 	_ "embed"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -33,13 +34,28 @@ func parseTable(text string) (*table, error) {
 			t.region = name
 			t.date, err = time.Parse(time.DateOnly, value)
 		} else {
-			t.perHour[name], err = strconv.ParseFloat(value, 64)
+			err = t.add(name, value)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d of the price table: %w", i+1, err)
 		}
 	}
 	return t, nil
+}
+
+func (t *table) add(name, value string) error {
+	perHour, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return err
+	}
+	if !(perHour > 0 && perHour <= math.MaxFloat32) || name == "" {
+		return fmt.Errorf("%q is not a type and its price", name+" "+value)
+	}
+	if _, twice := t.perHour[name]; twice {
+		return fmt.Errorf("%s is there twice", name)
+	}
+	t.perHour[name] = perHour
+	return nil
 }
 
 // price is the table's. For another region than the table's it is scaled, and
