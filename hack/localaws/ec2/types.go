@@ -95,7 +95,7 @@ type gpuXML struct {
 }
 
 type inferenceXML struct {
-	Accelerators []deviceXML `xml:"accelerators>item"`
+	Accelerators []deviceXML `xml:"accelerators>member"`
 	TotalMiB     int         `xml:"totalInferenceMemoryInMiB"`
 }
 
