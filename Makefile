@@ -45,9 +45,10 @@ vet: ## Run go vet
 lint: $(BIN)/golangci-lint ## Run the linters, import rules included
 	@$(BIN)/golangci-lint run ./...
 
-build: ## Build the operator and the agent into bin/
+build: ## Build the operator, the agent and the kubectl plugin into bin/
 	@$(GO) "building the operator" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/kip .
 	@$(GO) "building the agent" build $(FLAGS) -ldflags="-s -w" -o $(BIN)/ ./cmd/itzo ./cmd/pause
+	@$(GO) "building the kubectl plugin" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/kubectl-kip
 
 docker-build: ## Build the operator's image, IMG=<registry>/<name>:<tag>
 	docker build --build-arg VERSION=$(VERSION) --tag $(IMG) .

@@ -34,8 +34,10 @@ func (e Environment) Build(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	const stripped = "-s -w"
+	versioned := stripped + " -X main.version=" + version(ctx, e.Root)
 	for _, b := range []goBuild{
-		{what: "the operator", dir: e.Root, output: e.bin("kip"), ldflags: stripped + " -X main.version=" + version(ctx, e.Root), packages: []string{"."}},
+		{what: "the operator", dir: e.Root, output: e.bin("kip"), ldflags: versioned, packages: []string{"."}},
+		{what: "the kubectl plugin", dir: e.Root, output: e.BinDir + "/", ldflags: versioned, packages: []string{"./cmd/kubectl-kip"}},
 		{what: "the agent, the emulator and the registry", dir: e.Root, output: e.BinDir + "/", ldflags: stripped, packages: programs()},
 		{
 			what: "kustomize", dir: filepath.Join(e.Root, "hack", "tools"), output: e.bin("kustomize"), ldflags: stripped,
@@ -50,7 +52,7 @@ func (e Environment) Build(ctx context.Context, w io.Writer) error {
 }
 
 // version is what the operator calls itself: what git says of the commit. Where there is no git, or no repository, it is "dev". Only the
-// operator is told it, by the linker: nothing is compiled again for a commit, and no cell's agent changes with it.
+// operator and the kubectl plugin are told it, by the linker: nothing is compiled again for a commit, and no cell's agent changes with it.
 func version(ctx context.Context, root string) string {
 	out, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty", "--tags").Output()
 	if v := strings.TrimSpace(string(out)); err == nil && v != "" {
