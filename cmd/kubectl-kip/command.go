@@ -28,8 +28,9 @@ ec2:DescribeInstanceTypes, ec2:DescribeInstanceTypeOfferings, ec2:DescribeSpotPr
 AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, say whose they are. Without pricing:GetProducts the prices
 that are built in stand in: their source is Table, or Estimate outside us-east-1.
 
-What has no capacity for the moment only the operator knows: it passes over such offerings for 1 to 30 minutes. The
-status of a Cell shows what was really chosen.
+What has no capacity for the moment only the operator knows: it passes over such offerings for 1 to 30 minutes. It also
+knows better how many addresses the subnets have left, by which it chooses between zones of one price. The status of a
+Cell shows what was really chosen.
 
 INSTANCE/H includes, for burstable types, the CPU that is asked for above the baseline. All prices are in USD per hour.
 

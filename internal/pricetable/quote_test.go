@@ -30,7 +30,7 @@ func TestTables(t *testing.T) {
 		"unknown-price":   {metadata: annotated(v1beta1.AnnotationInstanceType, "unlisted.large"), spec: small, class: class()},
 		"pattern":         {metadata: annotated(v1beta1.AnnotationInstanceType, "m5*"), spec: small, class: class()},
 		"spot":            {metadata: annotated(v1beta1.AnnotationLaunchType, "spot"), spec: small, class: class()},
-		"spot-preferred":  {metadata: annotated(v1beta1.AnnotationLaunchType, "spot-preferred"), spec: small, class: class(), limit: 3},
+		"spot-preferred":  {metadata: `, annotations: {pod.elotl.co/launch-type: spot-preferred, pod.elotl.co/instance-type: "m5*"}`, spec: small, class: class(), limit: 3},
 		"burst":           {spec: `{containers: [{name: web, image: nginx, resources: {limits: {cpu: "2", memory: 1Gi}}}]}`, class: class(public)},
 		"gpu":             {spec: `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class: class()},
 		"zone":            {spec: `{nodeSelector: {topology.kubernetes.io/zone: us-east-1b}, containers: [{name: web, image: nginx, resources: {requests: {cpu: 1500m}}}]}`, class: class()},
