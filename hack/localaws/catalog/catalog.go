@@ -26,6 +26,8 @@ type Catalog struct {
 	Groups  []SecurityGroup
 	Images  []Image
 	Types   []InstanceType
+
+	RouteTables []RouteTable
 }
 
 // Zone is an availability zone.
@@ -84,6 +86,7 @@ func New(region string, network netip.Prefix) (*Catalog, error) {
 			MapPublicIP: i == 2,
 		})
 	}
+	c.RouteTables = routeTables(c)
 	c.Groups = []SecurityGroup{
 		{ID: fmt.Sprintf("sg-%017x", 0xc0ffee0020), Name: "default", Description: "default VPC security group", VPC: c.VPC.ID},
 		{ID: fmt.Sprintf("sg-%017x", 0xc0ffee0021), Name: "kip-extra", Description: "a second group, for cells that ask for one", VPC: c.VPC.ID},

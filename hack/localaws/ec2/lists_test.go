@@ -2,6 +2,7 @@ package ec2_test
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -83,6 +84,13 @@ func listers() map[string]lister {
 			}
 			return idsFrom(out.SecurityGroups, func(i types.SecurityGroup) *string { return i.GroupId }), out.NextToken, nil
 		}, 5, 1000, false, "sg-00000000", "InvalidGroup.NotFound"},
+		"DescribeRouteTables": {func(ctx context.Context, c *cloud, q query) ([]string, *string, error) {
+			out, err := c.DescribeRouteTables(ctx, &sdk.DescribeRouteTablesInput{RouteTableIds: q.ids, Filters: q.filters, MaxResults: q.max, NextToken: q.token, DryRun: q.dry})
+			if err != nil {
+				return nil, nil, err
+			}
+			return idsFrom(out.RouteTables, func(i types.RouteTable) *string { return i.RouteTableId }), out.NextToken, nil
+		}, 5, 100, false, "rtb-00000000", "InvalidRouteTableID.NotFound"},
 		"DescribeImages": {func(ctx context.Context, c *cloud, q query) ([]string, *string, error) {
 			out, err := c.DescribeImages(ctx, &sdk.DescribeImagesInput{ImageIds: q.ids, Filters: q.filters, MaxResults: q.max, NextToken: q.token, DryRun: q.dry})
 			if err != nil {
@@ -177,6 +185,15 @@ func TestFiltersFindWhatIsShown(t *testing.T) {
 	i := c.inState(t, id, types.InstanceStateNameRunning)
 	nic, volume := i.NetworkInterfaces[0], *i.BlockDeviceMappings[0].Ebs.VolumeId
 	subnet, zone := c.world.Catalog.Subnets[1], c.world.Catalog.Zones[1]
+	table := c.world.Catalog.RouteTables[1]
+	for _, cidr := range []string{"192.0.2.0/24", "2001:db8::/64"} {
+		if err := c.world.CreateRoute(table.ID, netip.MustParsePrefix(cidr), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.world.SetTags([]string{table.ID}, map[string]string{"r": "s"}); err != nil {
+		t.Fatal(err)
+	}
 	for call, test := range map[string]struct {
 		id     string
 		values map[string]string
@@ -199,6 +216,12 @@ func TestFiltersFindWhatIsShown(t *testing.T) {
 		"DescribeVolumes": {volume, map[string]string{
 			"volume-id": volume, "attachment.instance-id": id, "attachment.device": "/dev/xvda", "availability-zone": zone.Name, "volume-type": "gp3",
 			"size": "12", "encrypted": "true", "status": "in-use", "tag:b": "", "tag-key": "b",
+		}},
+		"DescribeRouteTables": {table.ID, map[string]string{
+			"route-table-id": table.ID, "association.subnet-id": subnet.ID, "association.route-table-id": table.ID, "association.main": "false",
+			"association.route-table-association-id": table.Associations[subnet.ID], "vpc-id": subnet.VPC, "owner-id": "123456789012",
+			"route.destination-cidr-block": "192.0.2.0/24", "route.destination-ipv6-cidr-block": "2001:db8::/64", "route.instance-id": id,
+			"route.state": "active", "route.origin": "CreateRoute", "route.gateway-id": "local", "tag:r": "s", "tag-key": "r",
 		}},
 		"DescribeSubnets": {subnet.ID, map[string]string{
 			"subnet-id": subnet.ID, "vpc-id": subnet.VPC, "availability-zone": zone.Name, "availability-zone-id": zone.ID, "cidr-block": subnet.CIDR.String(),

@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ type listing[T any] struct {
 	// missing is the error for an id that nothing has.
 	missing func(ids []string) error
 	least   int // smallest MaxResults
+	most    int // largest MaxResults; 0 for 1000
 	// idsOrMax calls refuse ids together with MaxResults.
 	idsOrMax bool
 }
@@ -47,7 +49,7 @@ type listing[T any] struct {
 // list reads the parameters of such a call and picks from items.
 func list[T any](c *Call, items []T, l listing[T]) ([]T, string, error) {
 	ids := c.Params.Strings(l.ids)
-	pages, err := readPaging(c.Params, l.least, 1000, 0)
+	pages, err := readPaging(c.Params, l.least, cmp.Or(l.most, 1000), 0)
 	if err != nil {
 		return nil, "", err
 	}

@@ -114,6 +114,10 @@ func (s *Server) table() map[string]Handler {
 		"DescribeSpotPriceHistory":      s.describeSpotPriceHistory,
 		"DescribeNetworkInterfaces":     s.describeNetworkInterfaces,
 		"DescribeVolumes":               s.describeVolumes,
+		"DescribeRouteTables":           s.describeRouteTables,
+		"CreateRoute":                   s.createRoute,
+		"DeleteRoute":                   s.deleteRoute,
+		"ModifyInstanceAttribute":       s.modifyInstanceAttribute,
 		"CreateTags":                    s.createTags,
 		"DeleteTags":                    s.deleteTags,
 	}

@@ -245,7 +245,11 @@ func (w *World) Terminate(ids []string) ([]StateChange, error) {
 	var out []StateChange
 	for _, i := range named {
 		if !spared[i.Zone] {
-			before, after := w.endWith(i.ID, UserShutdown, "User initiated")
+			before, after, ok := w.endWith(i.ID, UserShutdown, "User initiated")
+			if !ok {
+				// Terminated, and forgotten since it was looked up.
+				before, after = Terminated, Terminated
+			}
 			out = append(out, StateChange{ID: i.ID, Before: before, After: after})
 		}
 	}
@@ -286,12 +290,17 @@ func (w *World) Kill(ctx context.Context, id string, reason StateReason, unnotic
 	return nil
 }
 
-func (w *World) endWith(id string, reason StateReason, transition string) (before, after State) {
+// endWith begins the end of an instance; ok is false when there is none of that
+// id any more.
+func (w *World) endWith(id string, reason StateReason, transition string) (before, after State, ok bool) {
 	s := w.slot(id)
+	if s == nil {
+		return before, after, false
+	}
 	before, after = w.beginEnd(s, reason, transition)
 	if before == Stopped {
 		// Nothing follows a stopped instance any more.
 		w.finish(s)
 	}
-	return before, after
+	return before, after, true
 }

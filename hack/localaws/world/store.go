@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// The state directory holds one file per reservation and one with the tags of
-// everything that is not made by a launch. Files are replaced by rename; there
+// The state directory holds one file per reservation, one with the tags of
+// everything that is not made by a launch, and one with the routes. Files are replaced by rename; there
 // is no fsync, because the emulator need not survive the machine it runs on.
 const (
 	reservationDir = "reservations"
@@ -60,8 +60,8 @@ func (w *World) reservationPath(id string) string {
 }
 
 func (w *World) saveTags() error {
-	w.tagsSave.Lock()
-	defer w.tagsSave.Unlock()
+	w.filesSave.Lock()
+	defer w.filesSave.Unlock()
 	w.mu.RLock()
 	tags := maps.Clone(w.tags)
 	w.mu.RUnlock()
@@ -75,6 +75,9 @@ func (w *World) load() error {
 		return err
 	}
 	if err := readJSON(filepath.Join(w.Dir, tagsFile), &w.tags); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := readJSON(filepath.Join(w.Dir, routesFile), &w.routes); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	entries, err := os.ReadDir(dir)

@@ -151,7 +151,8 @@ func (w *World) inCatalog(id string) bool {
 	_, image := w.Catalog.Image(id)
 	_, subnet := w.Catalog.Subnet(id)
 	_, group := w.Catalog.Group(id)
-	return image || subnet || group
+	_, table := w.Catalog.RouteTable(id)
+	return image || subnet || group || table
 }
 
 // apply makes the change; the result is what has to be saved for it, nil for
@@ -173,7 +174,7 @@ func unknownResource(id string) error {
 	for _, k := range []struct{ prefix, code, noun string }{
 		{"i", "InvalidInstanceID", "instance"}, {"ami", "InvalidAMIID", "image"}, {"subnet", "InvalidSubnetID", "subnet"},
 		{"vpc", "InvalidVpcID", "vpc"}, {"sg", "InvalidGroup", "security group"}, {"vol", "InvalidVolume", "volume"},
-		{"eni", "InvalidNetworkInterfaceID", "networkInterface"},
+		{"eni", "InvalidNetworkInterfaceID", "networkInterface"}, {"rtb", "InvalidRouteTableID", "routeTable"},
 	} {
 		if k.prefix == kind {
 			return NotFound(k.code, k.noun, []string{id})

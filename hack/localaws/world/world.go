@@ -68,7 +68,8 @@ type World struct {
 	used         map[netip.Addr]string        // address → instance id
 	cursor       map[string]int               // subnet id → where to look for a free address next
 	tags         map[string]map[string]string // of what is not an instance, volume or interface
-	tagsSave     sync.Mutex
+	routes       map[string][]Route           // by route table id; lists are replaced, never changed
+	filesSave    sync.Mutex                   // of the files beside the reservations
 }
 
 // slot is an instance and the machine behind it.
@@ -115,6 +116,7 @@ func Open(ctx context.Context, c Config) (*World, error) {
 		used:         map[netip.Addr]string{},
 		cursor:       map[string]int{},
 		tags:         map[string]map[string]string{},
+		routes:       map[string][]Route{},
 	}
 	w.background, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := w.load(); err != nil {

@@ -271,3 +271,11 @@ func waitFor(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// Between looking an instance up and ending it, it may be forgotten.
+func TestEndOfWhatIsForgotten(t *testing.T) {
+	w := open(t, t.TempDir(), &boottest.Backend{})
+	if _, _, ok := w.endWith("i-00000000000000000", UserShutdown, "User initiated"); ok {
+		t.Error("ended what is not there")
+	}
+}
