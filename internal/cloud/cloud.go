@@ -39,6 +39,10 @@ type Instances interface {
 	// the request or the instance is ending already, KindNotFound when it is
 	// not known. Calls at about the same time share one request.
 	Terminate(ctx context.Context, id string) error
+	// Tag sets tags, in addition to those that something has: an instance, or
+	// what belongs to one, such as a volume. KindNotFound when it is not known.
+	// Calls at about the same time, with equal tags, share one request.
+	Tag(ctx context.Context, id string, tags map[string]string) error
 }
 
 // Images finds machine images.

@@ -1,6 +1,6 @@
 // Package aws is the port to the cloud on EC2. One file holds one of EC2's
-// nouns; errors.go sorts all error codes, limits.go keeps the account's rate
-// limits, batch.go shares requests between callers.
+// nouns; errors.go sorts all error codes, limiter.go keeps the account's rate
+// limits (limits.go; bucket.go and pace.go: one bucket; gate.go: who goes first), batch.go shares requests between callers.
 package aws
 
 import (
@@ -49,10 +49,13 @@ type Options struct {
 	EndpointURL string
 	// Version of the operator, told to EC2 in the user agent.
 	Version string
-	// Limits replace those in DefaultLimits for the actions that they name.
+	// Limits replace those in DefaultLimits for the actions and groups of
+	// actions that they name.
 	Limits map[string][]Limit
 
-	maxBackoff time.Duration // for tests
+	// For tests.
+	maxBackoff time.Duration
+	transport  aws.HTTPClient
 }
 
 // Client is the port to EC2 in one region of one account. It may be used by
@@ -65,6 +68,7 @@ type Client struct {
 	pageSize  int32
 	describes *batcher[cloud.Instance]
 	ends      *batcher[struct{}]
+	tags      *batcher[struct{}]
 }
 
 var _ cloud.Cloud = (*Client)(nil)
@@ -89,11 +93,15 @@ func New(ctx context.Context, o Options) (*Client, error) {
 			e.BaseEndpoint = aws.String(o.EndpointURL)
 		}
 		e.HTTPClient = plainBody{e.HTTPClient}
+		if o.transport != nil {
+			e.HTTPClient = o.transport
+		}
 		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install, logFailures)
 	})
 	c := &Client{ec2: api, pricing: newPricing(settings, o), limits: limits, region: settings.Region, pageSize: pageSize}
 	c.describes = newBatcher(c.describeByID)
 	c.ends = newBatcher(c.terminateAll)
+	c.tags = newBatcher(c.tagAll)
 	return c, nil
 }
 

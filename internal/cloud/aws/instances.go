@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -216,64 +214,4 @@ func (c *Client) FindByTags(ctx context.Context, tags map[string]string) ([]clou
 		return nil, &cloud.Error{Kind: cloud.KindInvalid, Action: "ec2:DescribeInstances", Message: "no tags to find instances by"}
 	}
 	return c.describe(ctx, tagFilters(tags)...)
-}
-
-// Terminate implements cloud.Instances.
-func (c *Client) Terminate(ctx context.Context, id string) error {
-	if err := checkID("TerminateInstances", id); err != nil {
-		return err
-	}
-	_, err := c.ends.get(ctx, id)
-	return err
-}
-
-// terminateAll terminates what it can. EC2 refuses the whole of a request for
-// one instance in it: those that it names are taken out, and where it names
-// none the request is cut in two.
-func (c *Client) terminateAll(ctx context.Context, ids []string) map[string]answer[struct{}] {
-	answers := map[string]answer[struct{}]{}
-	pending := [][]string{ids}
-	for len(pending) > 0 {
-		ids, pending = pending[0], pending[1:]
-		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
-		guilty, rest := blame(sorted("TerminateInstances", err, ids...), ids)
-		for _, id := range ids {
-			if !slices.ContainsFunc(rest, func(part []string) bool { return slices.Contains(part, id) }) {
-				answers[id] = answer[struct{}]{err: guilty(id)}
-			}
-		}
-		pending = append(pending, rest...)
-	}
-	return answers
-}
-
-// blame says what an answer to a request for several instances means for each
-// of them, and which of them are to be asked for again, in what parts.
-func blame(err error, ids []string) (guilty func(id string) error, rest [][]string) {
-	all := func(string) error { return err }
-	var refusal *cloud.Error
-	if !errors.As(err, &refusal) || len(ids) == 1 {
-		return all, nil
-	}
-	named := namedIn(refusal.Message, ids)
-	switch {
-	case len(named) == len(ids):
-		return aboutItself(refusal), nil
-	case len(named) > 0:
-		innocent := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(named, id) })
-		return aboutItself(refusal), [][]string{innocent}
-	case refusal.Kind == cloud.KindNotFound, refusal.Kind == cloud.KindInvalid:
-		half := len(ids) / 2
-		return all, [][]string{ids[:half], ids[half:]}
-	}
-	return all, nil
-}
-
-// aboutItself tells each of several instances what was said of all of them.
-func aboutItself(refusal *cloud.Error) func(id string) error {
-	return func(id string) error {
-		own := *refusal
-		own.Subject = id
-		return &own
-	}
 }

@@ -1,47 +1,43 @@
 package aws
 
 import (
-	"context"
-	"math"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/smithy-go/middleware"
-
-	"kip.elotl.co/internal/cloud"
-)
-
-const (
-	// recovery is how long a bucket that was slowed to a standstill would take
-	// to its full rate; leastShare is how slow it gets, and halvings closer
-	// than halvingPause together count as one: all that was under way when the
-	// limit was reached is refused at once.
-	recovery     = time.Minute
-	leastShare   = 1.0 / 16
-	halvingPause = time.Second
 )
 
 // Limit is a token bucket: Burst calls at once, PerSecond in the long run.
 type Limit struct {
 	Burst, PerSecond float64
-	// Resources says that a call costs a token for each instance that it names,
-	// instead of one.
+	// Resources says that a call costs a token for each instance that it names
+	// or makes, instead of one.
 	Resources bool
 }
 
+// Groups of actions, which stand in a table of limits for all of their actions
+// that are not named themselves. Each action has buckets of its own.
+const (
+	// Describes read, by a filter or page by page.
+	Describes = "Describe"
+	// Unfiltered reads neither filter nor ask for pages.
+	Unfiltered = "Unfiltered"
+	// Mutations are all other actions.
+	Mutations = "Mutate"
+)
+
 // DefaultLimits are those that EC2 publishes for an account in a region
-// (docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html), by action.
-// "Describe" stands for the describing actions, "" for all others.
+// (docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html), by action
+// or group of actions.
 func DefaultLimits() map[string][]Limit {
 	return map[string][]Limit{
-		"RunInstances":       {{Burst: 5, PerSecond: 2}},
+		"RunInstances":       {{Burst: 5, PerSecond: 2}, {Burst: 1000, PerSecond: 2, Resources: true}},
 		"TerminateInstances": {{Burst: 100, PerSecond: 5}, {Burst: 1000, PerSecond: 20, Resources: true}},
-		"Describe":           {{Burst: 100, PerSecond: 20}},
-		"":                   {{Burst: 50, PerSecond: 5}},
+		"CreateTags":         {{Burst: 100, PerSecond: 10}},
+		Describes:            {{Burst: 100, PerSecond: 20}},
+		Unfiltered:           {{Burst: 50, PerSecond: 10}},
+		Mutations:            {{Burst: 50, PerSecond: 5}},
 	}
 }
 
@@ -54,174 +50,90 @@ func Unlimited() map[string][]Limit {
 	return limits
 }
 
-// limiter makes every sending of a call wait for its action's buckets, and
-// slows these down when EC2 says that the account asks too often.
-type limiter struct {
-	limits map[string][]Limit
+// Words of ParseLimits.
+const (
+	limitsPublished = "published"
+	limitsNone      = "none"
+	// resourcesSuffix marks the bucket of instances instead of that of calls.
+	resourcesSuffix = ".resources"
+)
 
-	mu      sync.Mutex
-	buckets map[string][]*bucket // by action
+// limitable are the actions that can be named in a list of limits: those that
+// are called.
+func limitable() []string {
+	return []string{
+		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
+		"DescribeInstanceTypes", "DescribeInstances", "DescribeRouteTables", "DescribeSecurityGroups",
+		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "RunInstances", "TerminateInstances",
+	}
 }
 
-func newLimiter(limits map[string][]Limit) *limiter {
-	l := &limiter{limits: DefaultLimits(), buckets: map[string][]*bucket{}}
-	for action, limit := range limits {
-		l.limits[action] = limit
+// ParseLimits reads how fast EC2 may be asked: "published", "none", or a list
+// that differs from what is published, such as
+// "RunInstances=50/20,RunInstances.resources=1000/20,Describe=none": the calls
+// that may be made at once, and how many more each second; .resources counts
+// instances. An error names the entry and what would be right.
+func ParseLimits(s string) (map[string][]Limit, error) {
+	switch s {
+	case limitsPublished:
+		return DefaultLimits(), nil
+	case limitsNone:
+		return Unlimited(), nil
+	case "":
+		return nil, fmt.Errorf("must be %s, %s, or a list such as RunInstances=5/2,Describe=100/20", limitsPublished, limitsNone)
 	}
-	return l
-}
-
-// of gives the buckets of an action; each action has its own.
-func (l *limiter) of(action string) []*bucket {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if buckets, ok := l.buckets[action]; ok {
-		return buckets
-	}
-	buckets := []*bucket{}
-	for _, limit := range l.limitsOf(action) {
-		buckets = append(buckets, newBucket(limit))
-	}
-	l.buckets[action] = buckets
-	return buckets
-}
-
-func (l *limiter) limitsOf(action string) []Limit {
-	if limits, ok := l.limits[action]; ok {
-		return limits
-	}
-	if strings.HasPrefix(action, "Describe") {
-		return l.limits["Describe"]
-	}
-	return l.limits[""]
-}
-
-// install puts the limiter between the SDK's retries and each attempt.
-func (l *limiter) install(stack *middleware.Stack) error {
-	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("KipResources", countResources), middleware.Before); err != nil {
-		return err
-	}
-	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("KipRateLimit", l.attempt), "Retry", middleware.After)
-}
-
-type resourcesKey struct{}
-
-// countResources notes how many instances a call names, while its parameters
-// can be seen.
-func countResources(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-	if terminate, ok := in.Parameters.(*ec2.TerminateInstancesInput); ok {
-		ctx = middleware.WithStackValue(ctx, resourcesKey{}, len(terminate.InstanceIds))
-	}
-	return next.HandleInitialize(ctx, in)
-}
-
-func (l *limiter) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-	buckets := l.of(awsmiddleware.GetOperationName(ctx))
-	resources, ok := middleware.GetStackValue(ctx, resourcesKey{}).(int)
-	if !ok {
-		resources = 1
-	}
-	for _, b := range buckets {
-		if err := b.take(ctx, float64(resources)); err != nil {
-			return middleware.FinalizeOutput{}, middleware.Metadata{}, &aws.RequestCanceledError{Err: err}
+	given := map[string][]Limit{}
+	seen := map[string]bool{}
+	for entry := range strings.SplitSeq(s, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(entry), "=")
+		action, resources := strings.CutSuffix(name, resourcesSuffix)
+		if !slices.Contains(limitable(), action) {
+			return nil, fmt.Errorf("%q: %q is none of the actions, which are %s", entry, action, strings.Join(limitable(), ", "))
 		}
-	}
-	out, metadata, err := next.HandleFinalize(ctx, in)
-	if err != nil && kindOf(err) == cloud.KindThrottled {
-		for _, b := range buckets {
-			b.slowDown()
+		if seen[name] {
+			return nil, fmt.Errorf("%q: %s is there twice", entry, name)
 		}
-	}
-	return out, metadata, err
-}
-
-// bucket is a Limit in use. Callers are served in the order in which they came.
-type bucket struct {
-	Limit
-	turn chan struct{} // held by the caller that is served next
-
-	mu     sync.Mutex
-	tokens float64
-	filled time.Time // when tokens was computed
-	share  float64   // of the full rate, at the time slowed
-	slowed time.Time
-}
-
-func newBucket(l Limit) *bucket {
-	now := time.Now()
-	return &bucket{Limit: l, turn: make(chan struct{}, 1), tokens: l.Burst, filled: now, share: 1, slowed: now}
-}
-
-// take waits until the bucket has the tokens for a call, or ctx ends.
-func (b *bucket) take(ctx context.Context, resources float64) error {
-	cost := 1.0
-	if b.Resources {
-		cost = min(resources, b.Burst)
-	}
-	select {
-	case b.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-b.turn }()
-	for {
-		wait := b.try(cost)
-		if wait == 0 {
-			return nil
+		seen[name] = true
+		limit, err := parseLimit(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", entry, err)
 		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		if _, begun := given[action]; !begun {
+			given[action] = DefaultLimits()[action]
 		}
+		given[action] = withLimit(given[action], limit, resources)
 	}
+	limits := DefaultLimits()
+	maps.Copy(limits, given)
+	return limits, nil
 }
 
-// try takes the tokens, or says how long to wait before the next try.
-func (b *bucket) try(cost float64) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	rate := b.refill()
-	if b.tokens >= cost {
-		b.tokens -= cost
-		return 0
+// parseLimit reads 5/2; nil for none.
+func parseLimit(s string) (*Limit, error) {
+	if s == limitsNone {
+		return nil, nil
 	}
-	seconds := (cost - b.tokens) / rate
-	return max(time.Duration(math.Ceil(seconds*float64(time.Second))), time.Microsecond)
-}
-
-// refill adds what has come in since the last time and gives the present rate,
-// in tokens per second. b.mu is held.
-func (b *bucket) refill() float64 {
-	now := time.Now()
-	rate := b.PerSecond * b.shareAt(now)
-	b.tokens = min(b.Burst, b.tokens+rate*now.Sub(b.filled).Seconds())
-	b.filled = now
-	return rate
-}
-
-func (b *bucket) shareAt(now time.Time) float64 {
-	return min(1, b.share+now.Sub(b.slowed).Seconds()/recovery.Seconds())
-}
-
-// slowDown empties the bucket and halves its rate, which then recovers.
-func (b *bucket) slowDown() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	share := b.shareAt(now)
-	if share < 1 && now.Sub(b.slowed) < halvingPause {
-		return
+	first, second, _ := strings.Cut(s, "/")
+	burst, err := strconv.ParseFloat(first, 64)
+	perSecond, err2 := strconv.ParseFloat(second, 64)
+	if err != nil || err2 != nil || !(burst >= 1 && burst <= mostLimit && perSecond >= leastLimit && perSecond <= mostLimit) {
+		return nil, fmt.Errorf("must be none, or how many at once (1 to %g) and how many more each second (%g to %g), such as 5/2", mostLimit, leastLimit, mostLimit)
 	}
-	b.tokens, b.filled = 0, now
-	b.share, b.slowed = max(share/2, leastShare), now
+	return &Limit{Burst: burst, PerSecond: perSecond}, nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// Bounds of a list of limits.
+const (
+	leastLimit = 0.01
+	mostLimit  = 1e6
+)
+
+// withLimit replaces the bucket of calls, or that of resources.
+func withLimit(limits []Limit, by *Limit, resources bool) []Limit {
+	limits = slices.DeleteFunc(slices.Clone(limits), func(l Limit) bool { return l.Resources == resources })
+	if by != nil {
+		by.Resources = resources
+		limits = append(limits, *by)
 	}
+	return limits
 }

@@ -15,15 +15,20 @@ func tagSpecifications(tags map[string]string) []types.TagSpecification {
 	if len(tags) == 0 {
 		return nil
 	}
-	list := make([]types.Tag, 0, len(tags))
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
-	}
+	list := tagList(tags)
 	var out []types.TagSpecification
 	for _, kind := range []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface} {
 		out = append(out, types.TagSpecification{ResourceType: kind, Tags: list})
 	}
 	return out
+}
+
+func tagList(tags map[string]string) []types.Tag {
+	list := make([]types.Tag, 0, len(tags))
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
+	}
+	return list
 }
 
 func tagsOf(list []types.Tag) map[string]string {

@@ -106,3 +106,50 @@ func TestBlame(t *testing.T) {
 		}
 	}
 }
+
+func TestTag(t *testing.T) {
+	e := newEmulator(t)
+	id := e.launch(t, "token").ID
+	if err := e.Tag(t.Context(), id, map[string]string{"pod": "web", "a": "one more"}); err != nil {
+		t.Fatal(err)
+	}
+	tagged, err := e.Instance(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"Name": "a cell", "kip.elotl.co/cluster": "c1", "b": "2", "a": "one more", "pod": "web"}
+	if diff := cmp.Diff(want, tagged.Tags); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+	wantKind(t, e.Tag(t.Context(), "i-0123456789abcdef0", map[string]string{"a": "1"}), cloud.KindNotFound, "i-0123456789abcdef0")
+	for _, bad := range []string{"", "i-*", "web", "i-1,i-2"} {
+		wantKind(t, e.Tag(t.Context(), bad, map[string]string{"a": "1"}), cloud.KindInvalid)
+	}
+	wantKind(t, e.Tag(t.Context(), id, nil), cloud.KindInvalid, "no tags")
+}
+
+// Equal tags share a call; one that fails does not fail the others.
+func TestManyTaggingsAreFewCalls(t *testing.T) {
+	e := newEmulator(t)
+	ids := e.launchMany(t, 60)
+	const unknown = "i-0123456789abcdef0"
+	all := slices.Concat(ids[:20], []string{unknown}, ids[20:])
+	before := len(e.calls("CreateTags"))
+	value := func(i int) string { return []string{"even", "odd"}[i%2] }
+	parallel(len(all), func(i int) {
+		err := e.Tag(t.Context(), all[i], map[string]string{"kind": value(i)})
+		if all[i] == unknown {
+			wantKind(t, err, cloud.KindNotFound, unknown)
+		} else if err != nil {
+			t.Errorf("%s: %v", all[i], err)
+		}
+	})
+	if calls := len(e.calls("CreateTags")) - before; calls > 6 {
+		t.Errorf("%d calls for 61 taggings with two sets of tags", calls)
+	}
+	for i, id := range all {
+		if instance, err := e.Instance(t.Context(), id); id != unknown && (err != nil || instance.Tags["kind"] != value(i)) {
+			t.Errorf("%s: %v, %v", id, instance.Tags, err)
+		}
+	}
+}
