@@ -25,6 +25,7 @@ import (
 	"kip.elotl.co/hack/localaws/ec2"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -35,6 +36,7 @@ type cloud struct {
 	backend *boottest.Backend
 	faults  *faults.Set
 	journal *journal.Journal
+	limits  *throttle.Throttle
 	url     string
 	dir     string
 	server  *httptest.Server
@@ -62,7 +64,7 @@ func newCloud(t *testing.T, options ...option) *cloud {
 // openCloud starts an emulator on a state directory that may have been used.
 func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...option) *cloud {
 	t.Helper()
-	c := &cloud{backend: backend, faults: &faults.Set{}, dir: dir}
+	c := &cloud{backend: backend, faults: &faults.Set{}, limits: throttle.New(clock.RealClock{}), dir: dir}
 	log := testr.New(t)
 	cfg := world.Config{Catalog: newCatalog(t, "us-east-1", "10.9.0.0/24"), Backend: backend, Capacity: c.faults, Clock: clock.RealClock{}, Log: log, Dir: dir}
 	for _, o := range options {
@@ -75,7 +77,7 @@ func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...o
 	if c.journal, err = journal.Open(filepath.Join(dir, "journal.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	c.server = httptest.NewServer(ec2.New(ec2.Config{World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log}))
+	c.server = httptest.NewServer(ec2.New(ec2.Config{World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log, Limits: c.limits}))
 	c.url = c.server.URL
 	c.Client = client(c.url, cfg.Catalog.Region, credentials.NewStaticCredentialsProvider("AKIDLOCAL", "secret", ""))
 	t.Cleanup(c.crash)

@@ -4,7 +4,7 @@
 // X-Amz-Target and speaks JSON.
 //
 // Every call runs through a chain of middleware: the least latency, the
-// journal, authentication, planned faults, then the action itself. The journal
+// journal, authentication, rate limits, planned faults, then the action itself. The journal
 // stands before authentication, so that it has the calls refused there too.
 package ec2
 
@@ -24,6 +24,7 @@ import (
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
 	"kip.elotl.co/hack/localaws/query"
+	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -71,6 +72,8 @@ type Config struct {
 	// overtakes the last look at the request's body, smithy-go's closed body
 	// makes net/http cut the connection under the answer.
 	Latency time.Duration
+	// Limits limits EC2's calls; nil lets all through.
+	Limits *throttle.Throttle
 }
 
 // Server is the EC2 endpoint.
@@ -84,7 +87,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c}
 	s.actions = s.table()
-	s.handle = chain(s.dispatch, s.pace, s.record, s.authenticate, s.spoil)
+	s.handle = chain(s.dispatch, s.pace, s.record, s.authenticate, s.limit, s.spoil)
 	return s
 }
 

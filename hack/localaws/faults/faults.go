@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,11 @@ type Plan struct {
 	// VCPULimits are the account's quotas of running vCPUs by market
 	// (on-demand, spot); a market that is not named has none.
 	VCPULimits map[string]int `json:"vcpuLimits,omitempty"`
+	// Quotas are those by group of families and market, beside VCPULimits.
+	Quotas []Quota `json:"quotas,omitempty"`
+	// FullSubnets are patterns of path.Match: what launches into subnets whose
+	// id matches answers InsufficientFreeAddressesInSubnet.
+	FullSubnets []string `json:"fullSubnets,omitempty"`
 	// Errors are answered instead of doing the call.
 	Errors []Refusal `json:"errors,omitempty"`
 	// LostReplies do the call, then cut the connection without an answer.
@@ -96,7 +102,15 @@ func (p Plan) Validate() error {
 	for _, d := range p.Delays {
 		patterns, counts = append(patterns, d.Action), append(counts, d.Count)
 	}
-	for _, pattern := range patterns {
+	for _, q := range p.Quotas {
+		if err := q.validate(); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(p.FullSubnets, "") {
+		return fmt.Errorf("a full subnet needs an id or a pattern")
+	}
+	for _, pattern := range append(patterns, p.FullSubnets...) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}
@@ -136,6 +150,8 @@ func (s *Set) Plan() Plan {
 
 func (p Plan) clone() Plan {
 	p.Capacity = append([]Dry(nil), p.Capacity...)
+	p.Quotas = append([]Quota(nil), p.Quotas...)
+	p.FullSubnets = append([]string(nil), p.FullSubnets...)
 	p.Errors = append([]Refusal(nil), p.Errors...)
 	p.LostReplies = append([]Loss(nil), p.LostReplies...)
 	p.Delays = append([]Delay(nil), p.Delays...)

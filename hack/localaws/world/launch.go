@@ -215,14 +215,16 @@ func newMAC() string {
 	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4])
 }
 
-// quotaUsed is the number of vCPUs of live instances in a market. The caller
-// holds w.mu.
-func (w *World) quotaUsed(market string) int {
+// quotaUsed is the number of vCPUs of live instances in a market, of a group of
+// families or, for "", of all. The caller holds w.mu.
+func (w *World) quotaUsed(market, group string) int {
 	sum := 0
 	for _, s := range w.slots {
 		if s.instance.Market == market && s.instance.State.Live() {
 			t, _ := w.Catalog.Type(s.instance.InstanceType)
-			sum += t.VCPUs
+			if group == "" || group == t.QuotaGroup() {
+				sum += t.VCPUs
+			}
 		}
 	}
 	return sum

@@ -249,11 +249,11 @@ func (w *World) checkPrice(req LaunchRequest, t catalog.InstanceType, zone strin
 // resolveCount is the most that quota and addresses allow, up to Max.
 func (w *World) resolveCount(req LaunchRequest, p *plan) error {
 	p.count = min(req.Max, w.freeLocked(p.subnet)/(1+req.SecondaryIPs))
-	limit, ok := w.Capacity.VCPULimit(req.Market)
+	limit, ok := w.vcpusLeft(req.Market, p.instanceType)
 	if !ok {
 		return nil
 	}
-	p.count = min(p.count, max(0, limit-w.quotaUsed(req.Market))/p.instanceType.VCPUs)
+	p.count = min(p.count, limit.left/p.instanceType.VCPUs)
 	if p.count >= req.Min {
 		return nil
 	}
@@ -261,10 +261,34 @@ func (w *World) resolveCount(req LaunchRequest, p *plan) error {
 		return awserr.New("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
 	}
 	return awserr.New("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that "+
-		"the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit)
+		"the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit.of)
+}
+
+// quota is a limit of vCPUs, and what is left of it.
+type quota struct{ of, left int }
+
+// vcpusLeft is the tightest of the quotas for a type in a market. The caller
+// holds w.mu.
+func (w *World) vcpusLeft(market string, t catalog.InstanceType) (tightest quota, ok bool) {
+	add := func(limit int, limited bool, group string) {
+		if !limited {
+			return
+		}
+		if left := max(0, limit-w.quotaUsed(market, group)); !ok || left < tightest.left {
+			tightest, ok = quota{limit, left}, true
+		}
+	}
+	limit, limited := w.Capacity.VCPULimit(market)
+	add(limit, limited, "")
+	limit, limited = w.Capacity.GroupLimit(t.QuotaGroup(), market)
+	add(limit, limited, t.QuotaGroup())
+	return tightest, ok
 }
 
 func (w *World) freeLocked(s catalog.Subnet) int {
+	if w.Capacity.Full(s.ID) {
+		return 0
+	}
 	free := s.Usable()
 	for a := range w.used {
 		if s.CIDR.Contains(a) {

@@ -26,6 +26,10 @@ type Capacity interface {
 	Dry(instanceType, zone, market string) bool
 	// VCPULimit is the account's quota of running vCPUs in a market.
 	VCPULimit(market string) (limit int, ok bool)
+	// GroupLimit is the same for one group of families.
+	GroupLimit(group, market string) (limit int, ok bool)
+	// Full says whether a subnet has no addresses left, whatever is in use.
+	Full(subnet string) bool
 }
 
 // Config is what a world needs.
