@@ -41,7 +41,13 @@ type Input struct {
 	// trusts, and what it serves with.
 	CACertificate, Certificate, Key []byte
 	Agent                           Agent
+	// Snapshotter is what containerd makes containers' root filesystems with;
+	// when empty, what the image's configuration says.
+	Snapshotter string
 }
+
+// NativeSnapshotter copies layers instead of laying overlays over them.
+const NativeSnapshotter = "native"
 
 // SizeError says that user data is too large even when compressed. Sizes are
 // in bytes.
@@ -93,7 +99,7 @@ type file struct {
 // files are the parameters as agents and launchers of the first Kip know them,
 // and the script that installs an agent where no launcher does.
 func files(in Input) []file {
-	return []file{
+	out := []file{
 		{"ca.crt", in.CACertificate},
 		{"server.crt", in.Certificate},
 		{"server.key", in.Key},
@@ -101,6 +107,10 @@ func files(in Input) []file {
 		{"itzo_version", []byte(in.Agent.Version)},
 		{"start-agent.sh", startAgent},
 	}
+	if in.Snapshotter != "" {
+		out = append(out, file{"snapshotter", []byte(in.Snapshotter)})
+	}
+	return out
 }
 
 // fit compresses what does not fit plainly. The gzip header carries no time

@@ -256,3 +256,22 @@ func TestIncompleteInput(t *testing.T) {
 		}
 	}
 }
+
+// TestSnapshotter: the parameter is there only where it is asked for.
+func TestSnapshotter(t *testing.T) {
+	in := testInput("")
+	for _, snapshotter := range []string{"", NativeSnapshotter} {
+		in.Snapshotter = snapshotter
+		rendered, err := UserData(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := ours(in)
+		if snapshotter != "" {
+			want = append(want, map[string]any{"path": "/tmp/itzo/snapshotter", "owner": "root", "permissions": "0400", "content": snapshotter})
+		}
+		if diff := cmp.Diff(want, read(t, rendered)["write_files"]); diff != "" {
+			t.Errorf("%q: files (-want +got):\n%s", snapshotter, diff)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func newMachine(t *testing.T, programs map[string]string) machine {
 		t.Fatal(err)
 	}
 	m.write(t, "bin/busybox", string(shell), 0o755)
-	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid") {
+	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid sed") {
 		if err := os.Symlink("busybox", filepath.Join(m.root, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -193,6 +193,75 @@ func TestScriptWithSystemd(t *testing.T) {
 	}
 }
 
+// dumps are what containerd says of its configuration, by version of it, and
+// what is to become of that.
+func dumps() map[string]struct{ is, want string } {
+	return map[string]struct{ is, want string }{
+		"1.6": {`disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.native", "io.containerd.internal.v1.opt"]
+version = 2
+      discard_unpacked_layers = false
+      snapshotter = "overlayfs"
+          snapshotter = ""
+    snapshotter_other = "overlayfs"
+`, `# kip: snapshotter native
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.internal.v1.opt"]
+version = 2
+      discard_unpacked_layers = false
+      snapshotter = "native"
+          snapshotter = ""
+    snapshotter_other = "overlayfs"
+`},
+		"2.4": {`version = 4
+disabled_plugins = ['io.containerd.snapshotter.v1.native']
+    snapshotter = 'overlayfs'
+    use_local_image_pull = false
+          snapshotter = ''
+`, `# kip: snapshotter native
+version = 4
+disabled_plugins = []
+    snapshotter = "native"
+    use_local_image_pull = true
+          snapshotter = ''
+`},
+	}
+}
+
+// TestScriptChangesTheSnapshotter: once, before the agent starts, whatever the
+// image's configuration is.
+func TestScriptChangesTheSnapshotter(t *testing.T) {
+	for version, dump := range dumps() {
+		t.Run(version, func(t *testing.T) {
+			m := newMachine(t, map[string]string{
+				"curl": download, "containerd": `echo "$*" >>/containerd.log; cat /dump`, "systemctl": `echo "$*" >>/systemctl.log`,
+			})
+			m.write(t, "dump", dump.is, 0o600)
+			m.write(t, "run/systemd/system/x", "", 0o600)
+			m.write(t, "tmp/itzo/snapshotter", NativeSnapshotter, 0o400)
+			m.boot(t, start+start)
+			if diff := cmp.Diff(dump.want, m.read(t, "etc/containerd/config.toml")); diff != "" {
+				t.Errorf("configuration (-want +got):\n%s", diff)
+			}
+			if got := m.read(t, "containerd.log"); got != "config dump\n" {
+				t.Errorf("containerd %q", got)
+			}
+			const began = "daemon-reload\nenable itzo\nstart itzo\n"
+			if diff := cmp.Diff("restart containerd\n"+began+began, m.read(t, "systemctl.log")); diff != "" {
+				t.Errorf("systemctl (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestScriptLeavesTheSnapshotter: without the parameter containerd is not
+// touched.
+func TestScriptLeavesTheSnapshotter(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": "echo touched >>/containerd.log"})
+	m.boot(t, start+"started 1")
+	if _, err := os.Stat(filepath.Join(m.root, "containerd.log")); err == nil {
+		t.Error("containerd was asked")
+	}
+}
+
 func TestScriptSaysWhyItStops(t *testing.T) {
 	complete := map[string]string{"curl": download, "containerd": idle}
 	for name, c := range map[string]struct {
@@ -203,12 +272,13 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 		"no containerd":   {map[string]string{"curl": download}, start, "the image has no containerd; this cell will not run pods"},
 		"unknown machine": {complete, "sed -i " + `'s/x86_64\|aarch64/pdp11/'` + " /tmp/itzo/start-agent.sh; " + start, "there is no agent for a machine of type " + machineType(t) + "; this cell will not run pods"},
 		"no mirror":       {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
+		"no configuration": {map[string]string{"curl": download, "containerd": "exit 1"}, "echo native >/tmp/itzo/snapshotter; " + start,
+			"containerd does not tell its configuration; this cell will not run pods"},
 		"systemd refuses": {map[string]string{"curl": download, "containerd": idle, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
 			"systemd does not start the agent; this cell will not run pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, c.programs)
-			_ = os.Symlink("busybox", filepath.Join(m.root, "bin/sed"))
 			out := m.boot(t, strings.TrimSuffix(c.commands, "\n")+" && exit 5 || exit 0")
 			for where, got := range map[string]string{"output": out, "console": m.read(t, "dev/console"), "log": m.read(t, "var/log/itzo/itzo.log")} {
 				if got != "itzo: "+c.want+"\n" {

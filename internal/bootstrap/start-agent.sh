@@ -47,6 +47,26 @@ install_agent() {
 	ln -sf "$lib/itzo" "$agent" && echo "$url $version" >"$lib/installed" || die "cannot install $agent"
 }
 
+# What containerd's configuration amounts to is written out with another
+# snapshotter. The transfer service would unpack images for overlayfs only.
+use_snapshotter() {
+	config=/etc/containerd/config.toml mark="# kip: snapshotter $1"
+	grep -qxF "$mark" "$config" 2>/dev/null && return
+	mkdir -p "${config%/*}" && dump=$(containerd config dump 2>>"$log") || die "containerd does not tell its configuration"
+	{
+		printf '%s\n' "$mark"
+		printf '%s\n' "$dump" | sed -e "s/^\( *snapshotter = \)[\"'][^\"']\{1,\}[\"']/\1\"$1\"/" \
+			-e "s/[\"']io\.containerd\.snapshotter\.v1\.$1[\"'],\{0,1\} *//" -e 's/^\( *use_local_image_pull = \)false/\1true/'
+	} >"$config.new" && mv -f "$config.new" "$config" || die "cannot write $config"
+	if [ -d /run/systemd/system ]; then
+		systemctl restart containerd || die "containerd does not start with the $1 snapshotter"
+		return
+	fi
+	for process in /proc/[0-9]*; do # whoever keeps containerd starts it again
+		[ "$(cat "$process/comm" 2>/dev/null)" != containerd ] || kill "${process#/proc/}"
+	done
+}
+
 start_with_systemd() {
 	cat >/etc/systemd/system/itzo.service <<-UNIT
 		[Unit]
@@ -85,5 +105,6 @@ aarch64) arch=arm64 ;;
 esac
 command -v containerd >/dev/null || die "the image has no containerd"
 url=$(cat $conf/itzo_url) version=$(cat $conf/itzo_version)
+[ ! -f $conf/snapshotter ] || use_snapshotter "$(cat $conf/snapshotter)"
 install_agent
 if [ -d /run/systemd/system ]; then start_with_systemd; else start_without_systemd; fi
