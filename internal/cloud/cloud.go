@@ -72,8 +72,8 @@ type Routes interface {
 	// already, KindConflict when it sends it elsewhere, KindNotFound when table
 	// or instance is not known.
 	CreateRoute(ctx context.Context, tableID string, cidr netip.Prefix, instanceID string) error
-	// DeleteRoute ends a route to that instance: nil when the table has none,
-	// or one to something else, which stays.
+	// DeleteRoute ends a route to that instance, or to what is gone: nil when
+	// the table has none, or one to something else, which stays.
 	DeleteRoute(ctx context.Context, tableID string, cidr netip.Prefix, instanceID string) error
 	// AllowForwarding lets an instance take and send packets that are not for
 	// or from itself (source/destination check off).

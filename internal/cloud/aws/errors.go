@@ -143,7 +143,7 @@ func namedIn(message string, ids []string) []string {
 	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" '\"[](),;:/", r) })
 	var named []string
 	for _, id := range ids {
-		if slices.Contains(words, id) || slices.Contains(words, id+".") {
+		if id != "" && (slices.Contains(words, id) || slices.Contains(words, id+".")) {
 			named = append(named, id)
 		}
 	}

@@ -38,6 +38,19 @@ func replying(t *testing.T, status int, body string) (c *Client, calls *atomic.I
 	return newClient(t, server.URL, Options{Region: "us-east-1", Limits: Unlimited(), maxBackoff: time.Millisecond}), calls
 }
 
+// answering is an endpoint that gives every call of an action the same answer.
+func answering(t *testing.T, answers map[string]string) (c *Client, calls *atomic.Int32) {
+	t.Helper()
+	calls = &atomic.Int32{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
+		_, _ = io.WriteString(w, answers[r.PostFormValue("Action")])
+	}))
+	t.Cleanup(server.Close)
+	return newClient(t, server.URL, Options{Region: "us-east-1", Limits: Unlimited(), maxBackoff: time.Millisecond}), calls
+}
+
 const encoded = " Encoded authorization failure message: 4OFPj6ooszgFyrAeYE5q"
 
 // The messages are EC2's own.

@@ -23,7 +23,7 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]+$`)
 func (c *Client) Launch(ctx context.Context, req cloud.LaunchRequest) (cloud.Instance, error) {
 	out, err := c.ec2.RunInstances(ctx, runInput(req))
 	if err != nil {
-		return cloud.Instance{}, sorted("RunInstances", err, append([]string{req.ImageID, req.SubnetID, req.InstanceType}, req.SecurityGroups...)...)
+		return cloud.Instance{}, sorted("RunInstances", err, append([]string{req.ImageID, req.SubnetID, req.InstanceType, req.InstanceProfile}, req.SecurityGroups...)...)
 	}
 	if len(out.Instances) != 1 {
 		return cloud.Instance{}, &cloud.Error{Kind: cloud.KindTransient, Action: "ec2:RunInstances", Message: "the answer does not hold one instance"}

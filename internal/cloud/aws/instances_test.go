@@ -21,12 +21,12 @@ import (
 func TestLaunch(t *testing.T) {
 	e := newEmulator(t)
 	got := e.launch(t, "token-1")
-	if got.ID == "" || !got.PrivateIP.IsValid() || !got.PodIP.IsValid() || got.PrivateIP == got.PodIP || got.LaunchTime.IsZero() {
+	if got.ID == "" || !got.PrivateIP.IsValid() || !got.PodIP.IsValid() || got.PrivateIP == got.PodIP || got.PublicIP.IsValid() || got.LaunchTime.IsZero() {
 		t.Errorf("launched %+v", got)
 	}
 	want := cloud.Instance{State: cloud.StatePending, InstanceType: "t3.nano", ImageID: x86Image, SubnetID: subnetA, Zone: "us-east-1a",
 		Market: cloud.OnDemand, Tags: request("").Tags, StateReason: got.StateReason}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(cloud.Instance{}, "ID", "PrivateIP", "PodIP", "LaunchTime")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(cloud.Instance{}, "ID", "PrivateIP", "PodIP", "PublicIP", "LaunchTime")); diff != "" {
 		t.Errorf("launched (-want +got):\n%s", diff)
 	}
 	running := e.waitFor(t, got.ID, cloud.StateRunning)

@@ -63,7 +63,7 @@ const (
 func limitable() []string {
 	return []string{
 		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
-		"DescribeInstanceTypes", "DescribeInstances", "DescribeRouteTables", "DescribeSecurityGroups",
+		"DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
 		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "RunInstances", "TerminateInstances",
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -88,7 +89,7 @@ type product struct {
 }
 
 // addPrice takes the price of an entry into prices. One in another currency
-// than USD, or of nothing, is left out.
+// than USD, or of nothing, is left out; of several the highest counts.
 func addPrice(prices map[string]float64, entry string) error {
 	var p product
 	if err := json.Unmarshal([]byte(entry), &p); err != nil {
@@ -97,13 +98,19 @@ func addPrice(prices map[string]float64, entry string) error {
 	name := p.Product.Attributes.InstanceType
 	for _, term := range p.Terms.OnDemand {
 		for _, dimension := range term.PriceDimensions {
-			price, err := strconv.ParseFloat(dimension.PricePerUnit["USD"], 64)
-			if err == nil && price > 0 && dimension.Unit == "Hrs" && name != "" {
-				prices[name] = price
+			price, ok := usd(dimension.PricePerUnit["USD"])
+			if ok && dimension.Unit == "Hrs" && name != "" {
+				prices[name] = max(prices[name], price)
 			}
 		}
 	}
 	return nil
+}
+
+// usd reads a price of more than nothing.
+func usd(s string) (float64, bool) {
+	price, err := strconv.ParseFloat(s, 64)
+	return price, err == nil && price > 0 && !math.IsInf(price, 0)
 }
 
 // SpotPrices implements cloud.Prices: what is in force now.
@@ -120,8 +127,8 @@ func (c *Client) SpotPrices(ctx context.Context) ([]cloud.SpotPrice, error) {
 			return nil, sorted("DescribeSpotPriceHistory", err)
 		}
 		for _, entry := range page.SpotPriceHistory {
-			perHour, err := strconv.ParseFloat(aws.ToString(entry.SpotPrice), 64)
-			if err != nil || perHour <= 0 {
+			perHour, ok := usd(aws.ToString(entry.SpotPrice))
+			if !ok {
 				continue
 			}
 			price := cloud.SpotPrice{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -110,11 +111,18 @@ func (c *Client) routeTarget(ctx context.Context, tableID string, cidr netip.Pre
 	return "", false, nil
 }
 
-// DeleteRoute implements cloud.Routes. What a table sends to an instance that
-// is gone keeps the instance's ID until it is deleted.
+// DeleteRoute implements cloud.Routes. When an instance is gone, a table only
+// tells the interface that it had, which is gone as well.
 func (c *Client) DeleteRoute(ctx context.Context, tableID string, cidr netip.Prefix, instanceID string) error {
 	target, there, err := c.routeTarget(ctx, tableID, cidr)
-	if err != nil || !there || target != instanceID {
+	if err != nil || !there {
+		return err
+	}
+	ours := target == instanceID
+	if !ours && strings.HasPrefix(target, "eni-") {
+		ours, err = c.interfaceGone(ctx, target)
+	}
+	if err != nil || !ours {
 		return err
 	}
 	in := &ec2.DeleteRouteInput{RouteTableId: aws.String(tableID)}
@@ -125,6 +133,15 @@ func (c *Client) DeleteRoute(ctx context.Context, tableID string, cidr netip.Pre
 	}
 	_, err = c.ec2.DeleteRoute(ctx, in)
 	return cloud.IgnoreNotFound(sorted("DeleteRoute", err, tableID))
+}
+
+// interfaceGone says whether EC2 does not know an interface any more.
+func (c *Client) interfaceGone(ctx context.Context, id string) (bool, error) {
+	out, err := c.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{exactly("network-interface-id", id)}})
+	if err != nil {
+		return false, sorted("DescribeNetworkInterfaces", err, id)
+	}
+	return len(out.NetworkInterfaces) == 0, nil
 }
 
 // AllowForwarding implements cloud.Routes.
