@@ -21,7 +21,7 @@ import (
 
 // programs are this repository's own beside the operator; executables are called as their directories.
 func programs() []string {
-	return []string{"./cmd/itzo", "./cmd/pause", "./hack/localaws/cmd/localaws", "./hack/localaws/cmd/cellinit", "./hack/registry/cmd/registry"}
+	return []string{"./cmd/itzo", "./cmd/pause", "./hack/localaws/cmd/localaws", "./hack/localaws/cmd/localctl", "./hack/localaws/cmd/cellinit", "./hack/registry/cmd/registry"}
 }
 
 // Build makes all executables that the environment runs, as far as they are not up to date. Lines about what takes long go to w.

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -27,6 +27,7 @@ type API struct {
 	World   *world.World
 	Faults  *faults.Set
 	Journal *journal.Journal
+	Limits  *throttle.Throttle
 	// Backend is the name of the boot back end.
 	Backend string
 }
@@ -38,8 +39,17 @@ type API struct {
 //	GET  counts                           instances by state, and live ones
 //	GET  instances                        every instance, whether EC2 shows it yet or not
 //	POST instances/{id}/kill              a KillRequest: end one behind EC2's back
-//	GET  journal?since=SEQ&action=ACTION  calls after SEQ, oldest first
+//	GET  journal?since=SEQ&action=ACTION  calls after SEQ, oldest first; last=N for the newest only
+//	GET  calls?since=SEQ                  calls counted by action
 //	GET  faults, PUT faults               a faults.Plan
+//	POST faults                           adds a faults.Plan to what goes wrong
+//	DELETE faults                         nothing goes wrong any more
+//	DELETE faults/capacity                by instanceType, zone and market: what matches is not dry any more
+//	DELETE faults/quotas                  by group and market
+//	GET  limits, PUT limits               a throttle.Settings
+//	POST limits/scale                     a ScaleRequest
+//	GET  spot-prices                      by instanceType and zone, which are patterns
+//	POST spot-prices                      a market.Change
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Prefix+"healthz", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "ok\n") })
@@ -51,6 +61,16 @@ func (a *API) Handler() http.Handler {
 		"GET " + Prefix + "journal":              a.journal,
 		"GET " + Prefix + "faults":               a.getFaults,
 		"PUT " + Prefix + "faults":               a.putFaults,
+		"POST " + Prefix + "faults":              a.postFaults,
+		"DELETE " + Prefix + "faults":            a.deleteFaults,
+		"DELETE " + Prefix + "faults/capacity":   a.deleteDry,
+		"DELETE " + Prefix + "faults/quotas":     a.deleteQuotas,
+		"GET " + Prefix + "calls":                a.calls,
+		"GET " + Prefix + "limits":               a.getLimits,
+		"PUT " + Prefix + "limits":               a.putLimits,
+		"POST " + Prefix + "limits/scale":        a.scaleLimits,
+		"GET " + Prefix + "spot-prices":          a.getSpotPrices,
+		"POST " + Prefix + "spot-prices":         a.postSpotPrices,
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
@@ -165,6 +185,8 @@ type Instance struct {
 	Reason       string            `json:"reason,omitempty"`
 	InstanceType string            `json:"instanceType"`
 	Zone         string            `json:"zone"`
+	Market       string            `json:"market"`
+	PricePerHour float64           `json:"pricePerHour"` // USD, now
 	PrivateIP    string            `json:"privateIP,omitempty"`
 	ClientToken  string            `json:"clientToken,omitempty"`
 	LaunchTime   time.Time         `json:"launchTime"`
@@ -174,7 +196,9 @@ type Instance struct {
 func (a *API) instances(*http.Request) (any, error) {
 	out := []Instance{}
 	for _, i := range a.World.All() {
+		t, _ := a.World.Catalog.Type(i.InstanceType)
 		x := Instance{
+			Market: i.Market, PricePerHour: a.pricePerHour(t, i.Zone, i.Market),
 			ID: i.ID, State: i.State.Name, Reason: i.StateReason.Code, InstanceType: i.InstanceType, Zone: i.Zone,
 			ClientToken: i.ClientToken, LaunchTime: i.LaunchTime, Tags: i.Tags,
 		}
@@ -204,28 +228,4 @@ func (a *API) kill(r *http.Request) (any, error) {
 		reason = world.SpotTermination
 	}
 	return struct{}{}, a.World.Kill(r.Context(), r.PathValue("id"), reason, req.Unnoticed)
-}
-
-func (a *API) journal(r *http.Request) (any, error) {
-	since := int64(0)
-	if s := r.FormValue("since"); s != "" {
-		var err error
-		if since, err = strconv.ParseInt(s, 10, 64); err != nil {
-			return nil, badRequest{fmt.Errorf("since: %w", err)}
-		}
-	}
-	return a.Journal.Since(since, r.FormValue("action")), nil
-}
-
-func (a *API) getFaults(*http.Request) (any, error) { return a.Faults.Plan(), nil }
-
-func (a *API) putFaults(r *http.Request) (any, error) {
-	var plan faults.Plan
-	if err := decode(r, &plan); err != nil {
-		return nil, err
-	}
-	if err := a.Faults.Replace(plan); err != nil {
-		return nil, badRequest{err}
-	}
-	return a.Faults.Plan(), nil
 }

@@ -20,6 +20,7 @@ import (
 	"kip.elotl.co/hack/localaws/catalog"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -35,7 +36,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{API: &API{Faults: &faults.Set{}, Backend: "test"}, backend: &boottest.Backend{}}
+	f := &fixture{API: &API{Faults: &faults.Set{}, Limits: throttle.New(clock.RealClock{}), Backend: "test"}, backend: &boottest.Backend{}}
 	dir := t.TempDir()
 	f.World, err = world.Open(t.Context(), world.Config{
 		Catalog: c, Backend: f.backend, Capacity: f.Faults, Clock: clock.RealClock{}, Log: testr.New(t), Dir: dir,

@@ -51,7 +51,7 @@ func (s *Set) GroupLimit(group, market string) (limit int, ok bool) {
 func (s *Set) Full(subnet string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.plan.FullSubnets, func(pattern string) bool { return matches(pattern, subnet) })
+	return slices.ContainsFunc(s.plan.FullSubnets, func(pattern string) bool { return Matches(pattern, subnet) })
 }
 
 // Add puts more over what goes wrong: a quota takes the place of the one of
@@ -88,7 +88,7 @@ func (s *Set) Wet(d Dry) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := len(s.plan.Capacity)
-	same := func(pattern, made string) bool { return pattern == "" || pattern == made || matches(pattern, made) }
+	same := func(pattern, made string) bool { return pattern == "" || pattern == made || Matches(pattern, made) }
 	s.plan.Capacity = slices.DeleteFunc(slices.Clone(s.plan.Capacity), func(have Dry) bool {
 		return same(d.InstanceType, have.InstanceType) && same(d.Zone, have.Zone) && same(d.Market, have.Market)
 	})

@@ -168,7 +168,7 @@ func (s *Set) Dry(instanceType, zone, market string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.plan.Capacity {
-		if matches(d.InstanceType, instanceType) && matches(d.Zone, zone) && matches(d.Market, market) {
+		if Matches(d.InstanceType, instanceType) && Matches(d.Zone, zone) && Matches(d.Market, market) {
 			return true
 		}
 	}
@@ -213,7 +213,7 @@ func take[T any](list *[]T, action string, fields func(*T) (pattern string, coun
 	for i := range *list {
 		found := (*list)[i]
 		pattern, count := fields(&(*list)[i])
-		if !matches(pattern, action) {
+		if !Matches(pattern, action) {
 			continue
 		}
 		if *count == 1 {
@@ -227,7 +227,9 @@ func take[T any](list *[]T, action string, fields func(*T) (pattern string, coun
 	return none, false
 }
 
-func matches(pattern, s string) bool {
+// Matches says whether s matches a pattern of path.Match; an empty one matches
+// all.
+func Matches(pattern, s string) bool {
 	if pattern == "" {
 		return true
 	}

@@ -18,6 +18,7 @@ type options struct {
 
 	pendingDelay, shutdownDelay, consistencyDelay time.Duration
 	latency                                       time.Duration
+	limits                                        float64
 	keepInstances                                 bool
 	endTimeout                                    time.Duration
 }
@@ -39,6 +40,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", o.shutdownDelay, "how long a termination stays shutting-down at least")
 	f.DurationVar(&o.consistencyDelay, "consistency-delay", o.consistencyDelay, "how long after a launch other calls do not know the instance")
 	f.DurationVar(&o.latency, "latency", o.latency, "how long every call takes at least")
+	f.Float64Var(&o.limits, "limits", o.limits, "limit the rate of calls: 1 as EC2 publishes, 0.5 half of it, 0 not at all")
 	f.BoolVar(&o.keepInstances, "keep-instances", o.keepInstances, "on SIGTERM leave instances running for the next start, instead of ending them")
 	f.DurationVar(&o.endTimeout, "end-timeout", o.endTimeout, "how long ending the instances may take on SIGTERM")
 }

@@ -22,6 +22,7 @@ import (
 	"kip.elotl.co/hack/localaws/ec2"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
 
@@ -66,7 +67,10 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 
-	spoiled := &faults.Set{}
+	spoiled, limits := &faults.Set{}, throttle.New(clock.RealClock{})
+	if err := limits.Set(throttle.Settings{Scale: o.limits}); err != nil {
+		return fmt.Errorf("--limits: %w", err)
+	}
 	w, err := world.Open(ctx, world.Config{
 		Catalog: regional, Backend: backend, Capacity: spoiled, Clock: clock.RealClock{}, Log: log.WithName("world"), Dir: o.stateDir,
 		PendingDelay: o.pendingDelay, ShutdownDelay: o.shutdownDelay, ConsistencyDelay: o.consistencyDelay,
@@ -74,10 +78,10 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err != nil {
 		return err
 	}
-	api := &admin.API{World: w, Faults: spoiled, Journal: j, Backend: o.boot}
+	api := &admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Backend: o.boot}
 	mux := http.NewServeMux()
 	mux.Handle(admin.Prefix, api.Handler())
-	mux.Handle("/", ec2.New(ec2.Config{World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency}))
+	mux.Handle("/", ec2.New(ec2.Config{World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency, Limits: limits}))
 
 	log.Info("serving", "addresses", o.listen, "region", o.region, "subnet", o.subnet, "boot", o.boot)
 	err = serve(ctx, listeners, mux)
