@@ -74,6 +74,9 @@ func (r *reader) take(raw []byte) error {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil // nothing between two separators
 	}
+	if raw[0] != '{' {
+		return errors.New("is no object of Kubernetes, which has apiVersion and kind")
+	}
 	object, kind, err := r.decoder.Decode(raw, nil, nil)
 	switch {
 	case runtime.IsNotRegisteredError(err):

@@ -80,7 +80,7 @@ func TestReadErrors(t *testing.T) {
 	good := "{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n"
 	for name, test := range map[string]struct{ manifest, holds string }{
 		"yaml":        {good + "a: [b\n", "document 2"},
-		"text":        {"Once upon a time\n", "document 1"},
+		"text":        {"Once upon a time\n", "document 1: is no object of Kubernetes"},
 		"no kind":     {good + "apiVersion: v1\n", "Kind"},
 		"misspelt":    {good + "{apiVersion: v1, kind: Pod, spec: {container: []}}", `unknown field "spec.container"`},
 		"malformed":   {"{apiVersion: v1, kind: Pod, spec: {containers: [{name: a, resources: {requests: {cpu: lots}}}]}}", "quantities must match"},
