@@ -28,6 +28,8 @@ type Catalog struct {
 	Types   []InstanceType
 
 	RouteTables []RouteTable
+	// Profiles are the names of the account's instance profiles.
+	Profiles []string
 }
 
 // Zone is an availability zone.
@@ -87,6 +89,7 @@ func New(region string, network netip.Prefix) (*Catalog, error) {
 		})
 	}
 	c.RouteTables = routeTables(c)
+	c.Profiles = []string{"cell", "kip-cell", "kip-profile", "web"}
 	c.Groups = []SecurityGroup{
 		{ID: fmt.Sprintf("sg-%017x", 0xc0ffee0020), Name: "default", Description: "default VPC security group", VPC: c.VPC.ID},
 		{ID: fmt.Sprintf("sg-%017x", 0xc0ffee0021), Name: "kip-extra", Description: "a second group, for cells that ask for one", VPC: c.VPC.ID},

@@ -68,6 +68,7 @@ type volumeXML struct {
 	IOPS        int               `xml:"iops,omitempty"`
 	Throughput  int               `xml:"throughput,omitempty"`
 	Encrypted   bool              `xml:"encrypted"`
+	KMSKeyID    string            `xml:"kmsKeyId,omitempty"`
 	MultiAttach bool              `xml:"multiAttachEnabled"`
 	Tags        []tagXML          `xml:"tagSet>item"`
 }
@@ -119,7 +120,7 @@ func (s *Server) describeVolumes(_ context.Context, c *Call) (response, error) {
 		since := timestamp(v.instance.LaunchTime)
 		out.Volumes = append(out.Volumes, volumeXML{
 			ID: v.ID, SizeGiB: v.SizeGiB, SnapshotID: v.SnapshotID, Zone: v.instance.Zone, Status: "in-use", CreateTime: since,
-			Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput, Encrypted: v.Encrypted, Tags: tagSet(v.Tags),
+			Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKeyID: v.KMSKeyARN, Tags: tagSet(v.Tags),
 			Attachments: []volumeAttachXML{{v.ID, v.instance.ID, v.Device, "attached", since, v.DeleteOnTermination}},
 		})
 	}

@@ -165,7 +165,7 @@ func (s *Server) instanceFields() fields[instance] {
 		"spot-instance-request-id":     one(func(i instance) string { return i.SpotRequestID }),
 		"metadata-options.http-tokens": one(func(i instance) string { return metadataOptions(i).Tokens }),
 		"owner-id":                     always[instance](s.World.Catalog.Account),
-		"virtualization-type":          always[instance]("hvm"),
+		"virtualization-type":          one(func(i instance) string { image, _ := s.World.Catalog.Image(i.ImageID); return image.Virtualization }),
 		"root-device-type":             always[instance]("ebs"),
 		"tenancy":                      one(func(i instance) string { return i.Tenancy }),
 		"instance-lifecycle": func(i instance) []string {

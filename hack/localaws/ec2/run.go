@@ -223,7 +223,7 @@ func readDevices(p query.Params, req *world.LaunchRequest) error {
 		d := world.Device{
 			Name: m.String("DeviceName"), SizeGiB: ebs.Int("VolumeSize"), Type: ebs.String("VolumeType"),
 			Encrypted: isTrue(ebs.Bool("Encrypted")), DeleteOnTermination: ebs.Bool("DeleteOnTermination"),
-			SnapshotID: ebs.String("SnapshotId"),
+			SnapshotID: ebs.String("SnapshotId"), KMSKeyID: ebs.String("KmsKeyId"),
 		}
 		_, d.NoDevice = m.Lookup("NoDevice")
 		if n := ebs.Int("Iops"); n != nil {

@@ -92,6 +92,7 @@ type Volume struct {
 	DeleteOnTermination bool
 	SnapshotID          string
 	IOPS, Throughput    int
+	KMSKeyARN           string // "" unless encrypted
 	Tags                map[string]string
 }
 

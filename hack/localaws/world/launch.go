@@ -54,7 +54,9 @@ type Device struct {
 	Encrypted           bool
 	DeleteOnTermination *bool
 	SnapshotID          string
-	IOPS, Throughput    int
+	// IOPS and Throughput, in MiB/s, are 0 when not asked for.
+	IOPS, Throughput int
+	KMSKeyID         string
 }
 
 // Launched is the outcome of a launch.

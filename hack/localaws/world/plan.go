@@ -128,30 +128,6 @@ func (w *World) resolveGroups(req LaunchRequest, p *plan) error {
 	return nil
 }
 
-var (
-	profileARN  = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:instance-profile/([\w+=,.@-]+/)*[\w+=,.@-]{1,128}$`)
-	profileName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
-)
-
-func (w *World) resolveProfile(req LaunchRequest, p *plan) error {
-	switch {
-	case req.ProfileARN == "" && req.ProfileName == "":
-	case req.ProfileARN != "" && req.ProfileName != "":
-		return awserr.New("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")
-	case req.ProfileARN != "":
-		if !profileARN.MatchString(req.ProfileARN) {
-			return awserr.New("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", req.ProfileARN)
-		}
-		p.profileARN = req.ProfileARN
-	default:
-		if !profileName.MatchString(req.ProfileName) {
-			return awserr.New("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", req.ProfileName)
-		}
-		p.profileARN = "arn:aws:iam::" + w.Catalog.Account + ":instance-profile/" + req.ProfileName
-	}
-	return nil
-}
-
 func (w *World) resolveCredits(req LaunchRequest, p *plan) error {
 	if !p.instanceType.Burstable {
 		if req.CPUCredits != "" {
