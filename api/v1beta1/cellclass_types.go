@@ -17,7 +17,7 @@ type CellClassSpec struct {
 
 	// instanceTypes limits the choice of types.
 	// +optional
-	InstanceTypes InstanceTypesSpec `json:"instanceTypes,omitempty"`
+	InstanceTypes InstanceTypesSpec `json:"instanceTypes,omitempty,omitzero"`
 
 	// architectures are those that cells may have: amd64, arm64. Where it is
 	// absent, those that there is an image for.
@@ -43,7 +43,7 @@ type CellClassSpec struct {
 	// podPrivileges lists the namespaces whose pods may ask for what reaches
 	// beyond their cell.
 	// +optional
-	PodPrivileges PodPrivileges `json:"podPrivileges,omitempty"`
+	PodPrivileges PodPrivileges `json:"podPrivileges,omitempty,omitzero"`
 
 	// defaultVolumeSize is the size of a cell's root volume, rounded up to
 	// whole GiB.
@@ -234,7 +234,8 @@ type ItzoSpec struct {
 // AWSSpec is the part of a class that is particular to AWS.
 type AWSSpec struct {
 	// subnets are the IDs of the subnets that cells may be launched in, all of
-	// one VPC; the earlier one is preferred.
+	// one VPC; of those that cost the same the one with more free addresses is
+	// preferred.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
@@ -248,7 +249,7 @@ type AWSSpec struct {
 	Tags map[string]TagValue `json:"tags,omitempty"`
 	// rootVolume is what the root volume is like besides its size.
 	// +optional
-	RootVolume RootVolumeSpec `json:"rootVolume,omitempty"`
+	RootVolume RootVolumeSpec `json:"rootVolume,omitempty,omitzero"`
 	// tenancy: dedicated runs cells on hardware of the account's own.
 	// +optional
 	// +kubebuilder:validation:Enum=default;dedicated

@@ -12,7 +12,6 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
-	"kip.elotl.co/internal/selection"
 )
 
 // Codes of attempts that ended otherwise than by a refusal of the cloud.
@@ -65,6 +64,13 @@ func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAtte
 	status.InstanceID, status.IP, status.PodIP, status.Agent = "", "", "", nil
 	status.InstanceType, status.Zone, status.ImageID, status.LaunchType = "", "", "", ""
 	status.PricePerHour, status.Price, status.RunnersUp = "", nil, nil
+}
+
+// giveUp ends an attempt that came to nothing for another reason than want of
+// capacity: others may try its offering.
+func (c *Controller) giveUp(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt, err error) {
+	c.capacity.Released(offeringOf(attempt))
+	c.failAttempt(cell, attempt, err)
 }
 
 // backOff is how long to wait before a request with this fingerprint: the
@@ -150,27 +156,4 @@ func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
 		LaunchType:   launchTypeOf(instance),
 		StartTime:    metav1.Unix(started, 0),
 	}, true
-}
-
-func marketOf(t v1beta1.LaunchType) selection.Market {
-	if t == v1beta1.LaunchSpot {
-		return selection.Spot
-	}
-	return selection.OnDemand
-}
-
-func launchTypeOf(instance cloud.Instance) v1beta1.LaunchType {
-	if instance.Market == cloud.Spot {
-		return v1beta1.LaunchSpot
-	}
-	return v1beta1.LaunchOnDemand
-}
-
-func offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
-	return selection.Offering{
-		InstanceType: attempt.InstanceType,
-		Zone:         attempt.Zone,
-		SubnetID:     attempt.SubnetID,
-		Market:       marketOf(attempt.LaunchType),
-	}
 }

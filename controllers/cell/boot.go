@@ -14,22 +14,27 @@ import (
 	"kip.elotl.co/internal/itzo"
 )
 
-// boot waits for the agent of the cell to prove who it is and to answer.
-func (c *Controller) boot(_ context.Context, s *scope) (outcome, error) {
+// boot waits for the agent of the cell to prove who it is and to answer. Then
+// the instance runs, and what leads to it can be made.
+func (c *Controller) boot(ctx context.Context, s *scope) (outcome, error) {
 	cell := s.cell
-	if ready := readyCondition(cell); ready != nil && ready.Status == metav1.ConditionTrue {
-		return stop(), nil
+	if isReady(cell) {
+		return proceed(), nil
 	}
 	attempt := openAttempt(cell)
 	if attempt == nil || cell.Status.IP == "" {
 		return stop(), nil
 	}
 	address := cellagent.Address(cell)
-	found := c.probes.probe(cell, address, cellagent.ID(cell, attempt))
+	found := c.probes.probe(cell, question{address: address, id: cellagent.ID(cell, attempt)})
 	switch {
 	case found.info != nil:
+		if result, err := c.makeRoutes(ctx, s); err != nil || result.done {
+			return result, err
+		}
 		c.agentAnswers(cell, *found.info)
 		c.probes.forget(cell.UID)
+		return proceed(), nil
 	case itzo.IsWrongIdentity(found.err):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
 			fmt.Sprintf("what answers at %s is not this cell: %s", address, errtext.Of(found.err)))

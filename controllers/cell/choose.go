@@ -2,11 +2,9 @@ package cell
 
 import (
 	"fmt"
-	"sync"
+	"slices"
+	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/catalogue"
@@ -20,10 +18,26 @@ type problem struct {
 	retry           time.Duration
 }
 
-// choice is the offering to launch, and those that would be next.
+// choice is the offering to launch, those that would be next, and what the
+// cell costs besides its instance.
 type choice struct {
 	selection.Offering
 	runnersUp []selection.Offering
+	extras    extras
+}
+
+// extras are what a cell costs besides its instance, in USD per hour: at most,
+// as only some of the class's subnets may give public addresses.
+type extras struct{ volume, address float64 }
+
+func (e extras) perHour() float64 { return e.volume + e.address }
+
+// in is what they are in one of the class's subnets.
+func (e extras) in(s *scope, subnet string) extras {
+	if privateIPOnly(s) == nil && !slices.ContainsFunc(s.class.Status.Subnets, func(is v1beta1.ResolvedSubnet) bool { return is.ID == subnet && is.Public }) {
+		e.address = 0
+	}
+	return e
 }
 
 // offeringsShown is how many offerings are looked for: the one to launch and
@@ -39,44 +53,56 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	if index == nil {
 		return nil, &problem{v1beta1.ReasonCatalogueNotReady, "the instance types of this region are being looked up", catalogueRetry}
 	}
-	rules := c.rules.of(index, s.class)
-	ask := selection.AskOf(&s.cell.Spec, s.class, c.extraPerHour(s))
+	rules, extra := c.rules.of(index, s.class), c.extrasOf(s)
+	ask := selection.AskOf(&s.cell.Spec, s.class, extra.perHour())
 	for {
 		found := selection.Select(rules, &ask, c.capacity, offeringsShown)
-		if len(found) == 0 && asksNothing(&s.cell.Spec) && len(ask.Terms) > 0 && ask.Type != "" {
+		if len(found) == 0 && byDefault(s, &ask) && len(ask.Terms) > 0 {
 			ask.Type = "" // the pod is particular about where it runs: another type may do
 			continue
 		}
 		if len(found) == 0 {
-			return nil, noOffering(s, rules, &ask, c.capacity)
+			return nil, c.noOffering(s, rules, &ask)
 		}
 		if p := volumeProblem(s, found[0].ImageID); p != nil {
 			return nil, p
 		}
+		// What cannot be claimed is dry, so it is not selected again.
 		if c.capacity.Claim(found[0]) {
-			return &choice{found[0], found[1:]}, nil
+			return &choice{found[0], found[1:], extra}, nil
 		}
 	}
 }
 
-func asksNothing(spec *v1beta1.CellSpec) bool {
-	return spec.InstanceType == "" && len(spec.Resources) == 0
+// byDefault says whether a type is asked for that only the class names.
+func byDefault(s *scope, ask *selection.Ask) bool {
+	return s.cell.Spec.InstanceType == "" && ask.Type != ""
 }
 
 // noOffering says what came nearest to what the Cell asks for.
-func noOffering(s *scope, rules *selection.Rules, ask *selection.Ask, world selection.World) *problem {
-	step, message := selection.Nearest(rules, ask, world)
-	if step == selection.StepCapacity {
-		return &problem{v1beta1.ReasonNoCapacity, message, noCapacityRetry}
-	}
+func (c *Controller) noOffering(s *scope, rules *selection.Rules, ask *selection.Ask) *problem {
+	step, message := selection.Nearest(rules, ask, c.capacity)
+	named := s.cell.Spec.InstanceType
 	switch {
-	case s.cell.Spec.InstanceType != "":
-		return &problem{v1beta1.ReasonInvalidInstanceType, "spec.instanceType: " + message, typeRetry}
-	case asksNothing(&s.cell.Spec):
+	case step == selection.StepCapacity:
+		return &problem{v1beta1.ReasonNoCapacity, message + lastRefusal(s.cell), noCapacityRetry}
+	case byDefault(s, ask):
 		return &problem{v1beta1.ReasonInvalidInstanceType,
 			fmt.Sprintf("CellClass %q: spec.defaultInstanceType: %s", s.class.Name, message), typeRetry}
+	case named != "" && (step == selection.StepRequested || !strings.Contains(named, "*")):
+		return &problem{v1beta1.ReasonInvalidInstanceType, "spec.instanceType: " + message, typeRetry}
 	}
 	return &problem{v1beta1.ReasonNoFittingType, message, typeRetry}
+}
+
+// lastRefusal repeats what the cloud said last, which may name a quota.
+func lastRefusal(cell *v1beta1.Cell) string {
+	n := len(cell.Status.Attempts)
+	if n == 0 || cell.Status.Attempts[n-1].Message == "" {
+		return ""
+	}
+	last := &cell.Status.Attempts[n-1]
+	return fmt.Sprintf("; the last of %d attempts, %s in %s: %s", last.Number, last.InstanceType, last.SubnetID, last.Message)
 }
 
 // volumeProblem is about a size that was asked for on purpose: one that the
@@ -91,27 +117,34 @@ func volumeProblem(s *scope, imageID string) *problem {
 			s.cell.Spec.VolumeSize, image.ID, image.MinVolumeGiB)}
 }
 
-// extraPerHour is what the cell costs besides its instance, in USD.
-func (c *Controller) extraPerHour(s *scope) float64 {
-	volume := rootVolume(s, largestImage(s.class))
-	extra := catalogue.VolumePerHour(c.Catalogue.Region, volume)
+// extrasOf takes the volume to be as large as the largest image needs it.
+func (c *Controller) extrasOf(s *scope) extras {
+	extra := extras{volume: catalogue.VolumePerHour(c.Catalogue.Region, rootVolume(s, largestImage(s.class)))}
 	if public(s) {
-		extra += catalogue.PublicIPv4PerHour()
+		extra.address = catalogue.PublicIPv4PerHour()
 	}
 	return extra
 }
 
-// public says whether the cell gets a public address.
+// public says whether the cell may get a public address.
 func public(s *scope) bool {
 	if private := privateIPOnly(s); private != nil {
 		return !*private
 	}
-	for _, subnet := range s.class.Status.Subnets {
-		if subnet.Public {
-			return true
+	return slices.ContainsFunc(s.class.Status.Subnets, func(is v1beta1.ResolvedSubnet) bool { return is.Public })
+}
+
+// freeAddresses is how many addresses a subnet of the class was last seen to have.
+func freeAddresses(class *v1beta1.CellClass, subnet string) int {
+	if class == nil {
+		return 0
+	}
+	for _, s := range class.Status.Subnets {
+		if s.ID == subnet {
+			return int(s.FreeAddresses)
 		}
 	}
-	return false
+	return 0
 }
 
 func largestImage(class *v1beta1.CellClass) int32 {
@@ -120,39 +153,4 @@ func largestImage(class *v1beta1.CellClass) int32 {
 		most = max(most, image.MinVolumeGiB)
 	}
 	return most
-}
-
-// classRules keeps the rules of each class until the class or the catalogue changes.
-type classRules struct {
-	mu    sync.Mutex
-	known map[types.UID]knownRules
-}
-
-type knownRules struct {
-	index      *selection.Index
-	generation int64
-	images     []v1beta1.ResolvedImage
-	subnets    []v1beta1.ResolvedSubnet
-	rules      *selection.Rules
-}
-
-func newClassRules() *classRules { return &classRules{known: map[types.UID]knownRules{}} }
-
-func (r *classRules) of(index *selection.Index, class *v1beta1.CellClass) *selection.Rules {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, ok := r.known[class.UID]
-	if ok && known.index == index && known.generation == class.Generation &&
-		equality.Semantic.DeepEqual(known.images, class.Status.Images) && equality.Semantic.DeepEqual(known.subnets, class.Status.Subnets) {
-		return known.rules
-	}
-	known = knownRules{index, class.Generation, class.Status.Images, class.Status.Subnets, selection.NewRules(index, selection.ClassOf(class))}
-	r.known[class.UID] = known
-	return known.rules
-}
-
-func (r *classRules) forget(class types.UID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.known, class)
 }

@@ -27,6 +27,7 @@ import (
 // Cloud is what this controller needs of the cloud.
 type Cloud interface {
 	cloud.Instances
+	cloud.Routes
 }
 
 // Authority issues what a cell proves its identity with.
@@ -133,7 +134,7 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.boot} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.boot, c.watchHealth} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err

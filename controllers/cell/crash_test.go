@@ -190,7 +190,7 @@ func TestNoLaunchForACellThatIsGone(t *testing.T) {
 	b.readyClass()
 	cell := b.cell(func(c *v1beta1.Cell) { c.Labels = nil }) // the operator does not see it
 	c := New(Options{
-		Cloud: b.cloud, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now), Clock: b.clock, ClusterID: clusterID,
+		Cloud: b.cloud, Catalogue: b.offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now), Clock: b.clock, ClusterID: clusterID,
 		Client: &failingStatus{b.WithWatch, func(c *v1beta1.Cell) error { b.release(c.DeepCopy()); return nil }},
 		Events: events.NewFakeRecorder(10),
 	})
@@ -227,7 +227,8 @@ func TestStatusErased(t *testing.T) {
 			is := b.ready(cell)
 			b.wantOneLaunch(is)
 			was, now := cell.Status.Attempts[0], is.Status.Attempts[0]
-			was.Fingerprint, now.Fingerprint = "", ""
+			// What the instance's description does not tell is lost.
+			was.Fingerprint, was.PricePerHour, was.CPUCredits = "", "", ""
 			if diff := cmp.Diff(was, now); diff != "" {
 				t.Errorf("attempt (-before +after):\n%s", diff)
 			}

@@ -18,7 +18,7 @@ func (c *Controller) resolveByToken(ctx context.Context, s *scope, attempt *v1be
 		c.launched(s, attempt, instance)
 		return proceed(), nil
 	case err == nil:
-		c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeInstanceTerminated, Message: instance.ID + " is " + string(instance.State) + " " + instance.StateReason})
+		c.giveUp(s.cell, attempt, &cloud.Error{Code: codeInstanceTerminated, Message: instance.ID + " is " + string(instance.State) + " " + instance.StateReason})
 		return stopAndLookAfter(atOnce), nil
 	case !cloud.IsNotFound(err):
 		return outcome{}, fmt.Errorf("finding the instance of attempt %d: %w", attempt.Number, err)
@@ -39,7 +39,7 @@ func (c *Controller) lookOrAbandon(s *scope, attempt *v1beta1.LaunchAttempt, cau
 	if waited := c.calls.since(s.cell.UID); waited < visible {
 		return stopAndLookAfter(min(longerEach(waited, lookAgainFirst, lookAgainMost), visible-waited))
 	}
-	c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeAbandoned, Message: "no instance came of it: " + cause.Error()})
+	c.giveUp(s.cell, attempt, &cloud.Error{Code: codeAbandoned, Message: "no instance came of it: " + cause.Error()})
 	return stopAndLookAfter(atOnce)
 }
 

@@ -2,6 +2,7 @@ package cell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 // watchInstance notices an instance that ends without our asking.
 func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, error) {
-	if s.cell.Status.InstanceID == "" {
+	if s.cell.Status.InstanceID == "" || gone(s.cell) {
 		return stop(), nil
 	}
 	every := bootCheckEvery
@@ -41,29 +42,39 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 	return c.lost(ctx, s, instance)
 }
 
-// lost ends the attempt of an instance that ended, or stopped, by itself. A
-// cell that has run its pod is not launched again: the pod's controller decides
-// what comes next.
+// lost ends the attempt of an instance that ended, or stopped, by itself.
 func (c *Controller) lost(ctx context.Context, s *scope, instance cloud.Instance) (outcome, error) {
-	if instance.State.Live() {
-		if err := cloud.IgnoreNotFound(c.Cloud.Terminate(ctx, instance.ID)); err != nil {
-			return outcome{}, fmt.Errorf("ending %s instance %s: %w", instance.State, instance.ID, err)
-		}
-	}
-	c.probes.forget(s.cell.UID)
 	message := fmt.Sprintf("instance %s is %s", instance.ID, instance.State)
 	if instance.StateReason != "" {
 		message += ": " + instance.StateReason
 	}
+	return c.abandon(ctx, s, instance, v1beta1.ReasonInstanceGone, message)
+}
+
+// abandon gives the instance up, and ends what is left of it. A cell that has
+// run its pod is not launched again: the pod's controller decides what comes
+// next.
+func (c *Controller) abandon(ctx context.Context, s *scope, instance cloud.Instance, reason, message string) (outcome, error) {
+	if err := errors.Join(c.end(ctx, instance), c.removeRoutes(ctx, s.cell)); err != nil {
+		return outcome{}, err
+	}
+	c.probes.forget(s.cell.UID)
 	if reached(s.cell, v1beta1.CellReady) && s.cell.Spec.PodRef != nil {
-		notReady(s.cell, v1beta1.ReasonInstanceGone, message)
+		notReady(s.cell, reason, message)
 		return stop(), nil
 	}
 	if attempt := openAttempt(s.cell); attempt != nil {
-		c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeInstanceTerminated, Message: message})
+		c.failAttempt(s.cell, attempt, &cloud.Error{Code: codeOf(reason), Message: message})
 	}
 	notLaunched(s.cell, v1beta1.ReasonLaunchFailed, message)
-	return stopAndLookAfter(time.Millisecond), nil
+	return stopAndLookAfter(atOnce), nil
+}
+
+func codeOf(reason string) string {
+	if reason == v1beta1.ReasonInstanceGone {
+		return codeInstanceTerminated
+	}
+	return reason
 }
 
 // checks remembers when the instance of each Cell is to be looked at again.

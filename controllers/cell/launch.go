@@ -63,17 +63,7 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 		notLaunched(s.cell, problem.reason, problem.message)
 		return stopAndLookAfter(problem.retry), nil
 	}
-	attempt := v1beta1.LaunchAttempt{
-		Number:       lastNumber(s.cell) + 1,
-		InstanceType: chosen.InstanceType,
-		Zone:         chosen.Zone,
-		SubnetID:     chosen.SubnetID,
-		ImageID:      chosen.ImageID,
-		LaunchType:   chosen.Market.LaunchType(),
-		CPUCredits:   chosen.CPUCredits,
-		PricePerHour: priceOf(chosen.Offering),
-		StartTime:    metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
-	}
+	attempt := c.attemptFor(s, chosen)
 	request, err := c.request(s, &attempt)
 	if err != nil {
 		c.capacity.Released(chosen.Offering)
@@ -91,10 +81,26 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	notLaunched(s.cell, v1beta1.ReasonLaunching,
 		fmt.Sprintf("launching %s in %s (attempt %d)", attempt.InstanceType, attempt.SubnetID, attempt.Number))
 	if err := c.writeStatus(ctx, s); err != nil {
+		c.capacity.Released(chosen.Offering)
 		return outcome{}, err
 	}
 	c.fresh.remove(s.cell.UID)
 	return proceed(), nil
+}
+
+// attemptFor is the next attempt, but for its fingerprint.
+func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt {
+	return v1beta1.LaunchAttempt{
+		Number:       lastNumber(s.cell) + 1,
+		InstanceType: chosen.InstanceType,
+		Zone:         chosen.Zone,
+		SubnetID:     chosen.SubnetID,
+		ImageID:      chosen.ImageID,
+		LaunchType:   chosen.Market.LaunchType(),
+		CPUCredits:   chosen.CPUCredits,
+		PricePerHour: priceOf(s, chosen.Offering, chosen.extras),
+		StartTime:    metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
+	}
 }
 
 // unrenderable is why a launch request cannot be made of the class.
@@ -122,8 +128,7 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		notLaunched(s.cell, reasonOf(err), err.Error())
 		return stopAndLookAfter(atOnce), nil
 	}
-	c.capacity.Released(offering)
-	c.failAttempt(s.cell, attempt, err)
+	c.giveUp(s.cell, attempt, err)
 	reason := reasonOf(err)
 	if reason == v1beta1.ReasonCloudError {
 		reason = v1beta1.ReasonLaunchFailed
@@ -143,18 +148,6 @@ func reasonOf(err error) string {
 		return v1beta1.ReasonQuotaExceeded
 	}
 	return v1beta1.ReasonCloudError
-}
-
-func freeAddresses(class *v1beta1.CellClass, subnet string) int {
-	if class == nil {
-		return 0
-	}
-	for _, s := range class.Status.Subnets {
-		if s.ID == subnet {
-			return int(s.FreeAddresses)
-		}
-	}
-	return 0
 }
 
 // launched records the attempt's instance.
@@ -184,4 +177,7 @@ func (c *Controller) recordInstance(cell *v1beta1.Cell, instance cloud.Instance)
 }
 
 // gone says whether the cell had its instance and lost it for good.
-func gone(cell *v1beta1.Cell) bool { return readyReason(cell) == v1beta1.ReasonInstanceGone }
+func gone(cell *v1beta1.Cell) bool {
+	reason := readyReason(cell)
+	return reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonAgentLost
+}

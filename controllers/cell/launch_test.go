@@ -64,7 +64,7 @@ func TestTypeWithoutImage(t *testing.T) {
 	b := newBench(t).start()
 	b.class(func(s *v1beta1.CellClassSpec) { s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{newest}} })
 	cell := b.cell(func(c *v1beta1.Cell) { c.Spec.InstanceType = "m7g.medium" })
-	b.unready(cell, v1beta1.ReasonInvalidInstanceType, "spec.instanceType", "m7g.medium", "arm64", "bootImageSpec")
+	b.unready(cell, v1beta1.ReasonInvalidInstanceType, "spec.instanceType", "m7g.medium", "arm64", "no image")
 }
 
 func TestUserDataTooLarge(t *testing.T) {
@@ -100,7 +100,7 @@ func TestDryZoneIsPassedOver(t *testing.T) {
 	}
 	// The next Cell does not ask for what is known to be dry, another type does.
 	second := b.ready(b.cell(func(c *v1beta1.Cell) { c.Name += "-2" }))
-	if len(second.Status.Attempts) != 1 || second.Status.Zone != "us-east-1b" {
+	if len(second.Status.Attempts) != 1 || second.Status.Zone == "us-east-1a" {
 		t.Errorf("attempts of the second %+v", second.Status.Attempts)
 	}
 	third := b.ready(b.cell(func(c *v1beta1.Cell) { c.Name += "-3"; c.Spec.InstanceType = "t3.micro" }))
@@ -114,9 +114,14 @@ func TestEverythingIsDry(t *testing.T) {
 	b.cloud.Spoil(t, faults.Plan{Capacity: []faults.Dry{{}}})
 	b.class()
 	cell := b.cell()
-	is := b.unready(cell, v1beta1.ReasonNoCapacity, subnetA, subnetB, subnetC, "us-east-1c")
+	is := b.unready(cell, v1beta1.ReasonNoCapacity, "t3.nano", "last of 3 attempts", subnetC, "InsufficientInstanceCapacity")
 	if codes := attemptCodes(is); len(codes) != 3 || slices.Contains(codes, "") {
 		t.Errorf("codes of the attempts %q", codes)
+	}
+	for i, subnet := range []string{subnetA, subnetB, subnetC} {
+		if is.Status.Attempts[i].SubnetID != subnet {
+			t.Errorf("attempt %d was in %s", i+1, is.Status.Attempts[i].SubnetID)
+		}
 	}
 	if is.Status.Phase != v1beta1.CellPending || is.Status.InstanceID != "" {
 		t.Errorf("phase %s, instance %q", is.Status.Phase, is.Status.InstanceID)

@@ -19,6 +19,7 @@ import (
 	"kip.elotl.co/hack/localaws/boot/boottest"
 	"kip.elotl.co/hack/localaws/boot/hollow"
 	"kip.elotl.co/hack/localaws/world"
+	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/pki"
 	"kip.elotl.co/internal/virtualnode"
@@ -50,7 +51,11 @@ type bench struct {
 	name string
 	// wrap changes what the Cell controllers that are started get.
 	wrap func(*Options)
-	stop func()
+	// source is what the catalogue knows of; the cloud when nil.
+	source catalogue.Source
+	// offers is the catalogue of the operator that was started last.
+	offers *catalogue.Catalogue
+	stop   func()
 }
 
 func newBench(t *testing.T, edit ...func(*world.Config)) *bench {
@@ -81,16 +86,20 @@ func (b *bench) start() *bench {
 			return err
 		}
 		events := mgr.GetEventRecorder("kip")
-		offers := fixture.Catalogue(b, mgr, b.cloud, b.clock)
+		source := b.source
+		if source == nil {
+			source = b.cloud
+		}
+		b.offers = fixture.Catalogue(b, mgr, source, b.clock)
 		classes := cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: b.clock, Version: "test",
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Events: events, Clock: b.clock, Version: "test",
 			Leases: virtualnode.NewLeases(clientset, b.clock), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
 		})
 		if err := classes.SetupWithManager(mgr); err != nil {
 			return err
 		}
 		options := Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),
 			Events: events, Clock: b.clock, ClusterID: clusterID,
 		}
 		if b.wrap != nil {
@@ -123,9 +132,9 @@ func (b *bench) class(edit ...func(*v1beta1.CellClassSpec)) *v1beta1.CellClass {
 }
 
 // readyClass applies a CellClass that works and waits until it is looked up.
-func (b *bench) readyClass() {
+func (b *bench) readyClass(edit ...func(*v1beta1.CellClassSpec)) {
 	b.Helper()
-	fixture.WaitFor(b, b, b.class(), "the class is Ready", func(c *v1beta1.CellClass) error {
+	fixture.WaitFor(b, b, b.class(edit...), "the class is Ready", func(c *v1beta1.CellClass) error {
 		if !meta.IsStatusConditionTrue(c.Status.Conditions, v1beta1.ConditionReady) {
 			return fmt.Errorf("status %+v", c.Status)
 		}
@@ -254,4 +263,11 @@ func attemptCodes(cell *v1beta1.Cell) []string {
 		codes = append(codes, attempt.Code)
 	}
 	return codes
+}
+
+func wantAttempts(cell *v1beta1.Cell, n int) error {
+	if len(cell.Status.Attempts) != n {
+		return fmt.Errorf("attempts %+v", cell.Status.Attempts)
+	}
+	return nil
 }

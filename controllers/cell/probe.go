@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -19,10 +20,13 @@ import (
 type finding struct {
 	info *itzo.Info
 	err  error
+	// lost: it has not answered for as long as it may.
+	lost bool
 }
 
-// prober asks the agents of booting cells, each in a goroutine of its own, and
-// makes an event when what is known of one changes.
+// prober asks the agents of booting cells, and of ready ones whose health is
+// watched, each in a goroutine of its own, and makes an event when what is
+// known of one changes.
 type prober struct {
 	agents Agents
 	clock  clock.WithTicker
@@ -35,11 +39,19 @@ type prober struct {
 	probes map[types.UID]*probe
 }
 
+// probe is the asking of one agent. What is asked for stays as it is.
 type probe struct {
-	address string
-	id      pki.CellID
-	cancel  context.CancelFunc
-	found   finding
+	asked  question
+	cancel context.CancelFunc
+	found  finding
+}
+
+// question: zero patience asks until the agent answers, else it is asked for as
+// long as it answers at least that often.
+type question struct {
+	address  string
+	id       pki.CellID
+	patience time.Duration
 }
 
 func newProber(agents Agents, c clock.WithTicker) *prober {
@@ -59,17 +71,17 @@ func (p *prober) Start(ctx context.Context) error {
 }
 
 // probe gives what is known of the agent and, the first time, starts to ask it.
-func (p *prober) probe(cell *v1beta1.Cell, address string, id pki.CellID) finding {
+func (p *prober) probe(cell *v1beta1.Cell, asked question) finding {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if running := p.probes[cell.UID]; running != nil {
-		if running.address == address && running.id == id {
+		if running.asked == asked {
 			return running.found
 		}
 		running.cancel()
 	}
 	ctx, cancel := context.WithCancel(p.base)
-	started := &probe{address: address, id: id, cancel: cancel}
+	started := &probe{asked: asked, cancel: cancel}
 	p.probes[cell.UID] = started
 	go p.run(ctx, cell.DeepCopy(), started)
 	return finding{}
@@ -86,22 +98,49 @@ func (p *prober) forget(uid types.UID) {
 }
 
 func (p *prober) run(ctx context.Context, cell *v1beta1.Cell, running *probe) {
-	agent, err := p.agents.Client(running.address, running.id)
+	agent, err := p.agents.Client(running.asked.address, running.asked.id)
 	if err != nil {
 		p.report(ctx, cell, running, finding{err: err})
+		return
+	}
+	if running.asked.patience > 0 {
+		p.report(ctx, cell, running, p.untilLost(ctx, agent, running.asked.patience))
 		return
 	}
 	for wait := probeFirst; ; wait = min(wait*3/2, probeMost) {
 		found := p.ask(ctx, agent)
 		p.report(ctx, cell, running, found)
-		if found.info != nil {
+		if found.info != nil || !p.rest(ctx, wait) {
 			return
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.clock.After(wait):
+	}
+}
+
+// untilLost asks an agent for as long as it answers often enough.
+func (p *prober) untilLost(ctx context.Context, agent *itzo.Client, patience time.Duration) finding {
+	every := min(max(patience/4, healthFirst), healthMost)
+	for answered := p.clock.Now(); p.rest(ctx, every); {
+		asked := p.clock.Now()
+		found := p.ask(ctx, agent)
+		switch {
+		case found.info != nil || errors.Is(found.err, errNoRuntime):
+			answered = asked
+		case p.clock.Since(answered) >= patience:
+			return finding{err: found.err, lost: true}
 		}
+	}
+	return finding{err: ctx.Err()}
+}
+
+// rest is false when ctx has ended.
+func (p *prober) rest(ctx context.Context, d time.Duration) bool {
+	timer := p.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
 	}
 }
 
@@ -127,7 +166,7 @@ func (p *prober) report(ctx context.Context, cell *v1beta1.Cell, running *probe,
 	before := running.found
 	running.found = found
 	p.mu.Unlock()
-	if found.info == nil && identityDoubt(before.err) == identityDoubt(found.err) {
+	if found.info == nil && !found.lost && identityDoubt(before.err) == identityDoubt(found.err) {
 		return
 	}
 	select {

@@ -54,6 +54,9 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		Certificate:   certificate,
 		Key:           key,
 	}
+	if overlay := s.cell.Spec.ImageOverlayRootfs; overlay != nil && !*overlay {
+		input.Snapshotter = bootstrap.NativeSnapshotter
+	}
 	input.Agent.URL, input.Agent.Version = s.class.Spec.Itzo.URL, s.class.Spec.Itzo.Version
 	userData, err := bootstrap.UserData(input)
 	if err != nil {
@@ -79,13 +82,6 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		request.AssociatePublicIP = &public
 	}
 	return request, nil
-}
-
-func cloudMarket(t v1beta1.LaunchType) cloud.Market {
-	if t == v1beta1.LaunchSpot {
-		return cloud.Spot
-	}
-	return cloud.OnDemand
 }
 
 // securityGroups are the class's and the Cell's own, each once.

@@ -3,6 +3,7 @@ package cell
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
@@ -82,7 +83,8 @@ func (c *Controller) learn(o client.Object) {
 }
 
 // classMatters lets pass the changes of a class that may decide about its
-// Cells: all but its metadata and its counts, which change with every Cell.
+// Cells: all but its metadata and what changes with every Cell, its counts and
+// the free addresses of its subnets.
 func classMatters() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, wasOK := e.ObjectOld.(*v1beta1.CellClass)
@@ -90,13 +92,23 @@ func classMatters() predicate.Predicate {
 		if !wasOK || !isOK || was.UID != is.UID || was.Generation != is.Generation {
 			return true
 		}
-		before, after := was.Status, is.Status
-		before.Cells, before.ReadyCells = after.Cells, after.ReadyCells
-		return !equality.Semantic.DeepEqual(before, after)
+		return !equality.Semantic.DeepEqual(withoutCounts(was.Status), withoutCounts(is.Status))
 	}}
 }
 
+func withoutCounts(status v1beta1.CellClassStatus) v1beta1.CellClassStatus {
+	status.Cells, status.ReadyCells = 0, 0
+	status.Subnets = slices.Clone(status.Subnets)
+	for i := range status.Subnets {
+		status.Subnets[i].FreeAddresses = 0
+	}
+	return status
+}
+
 func (c *Controller) cellsOfClass(ctx context.Context, class client.Object) []reconcile.Request {
+	if !class.GetDeletionTimestamp().IsZero() {
+		c.rules.forget(class.GetUID()) // nothing is chosen by them any more
+	}
 	var cells v1beta1.CellList
 	if err := c.Client.List(ctx, &cells, client.MatchingFields{classIndex: class.GetName()}); err != nil {
 		return nil

@@ -27,6 +27,7 @@ func TestCountsWakeNoCells(t *testing.T) {
 		want   bool
 	}{
 		"counts":     {func(c *v1beta1.CellClass) { c.Status.Cells, c.Status.ReadyCells = 7, 5 }, false},
+		"addresses":  {func(c *v1beta1.CellClass) { c.Status.Subnets[0].FreeAddresses = 7 }, false},
 		"labels":     {func(c *v1beta1.CellClass) { c.Labels = map[string]string{"a": "b"} }, false},
 		"spec":       {func(c *v1beta1.CellClass) { c.Generation = 4 }, true},
 		"conditions": {func(c *v1beta1.CellClass) { c.Status.Conditions[0].Status = metav1.ConditionFalse }, true},

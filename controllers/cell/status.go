@@ -11,6 +11,11 @@ func readyCondition(cell *v1beta1.Cell) *metav1.Condition {
 	return meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionReady)
 }
 
+func isReady(cell *v1beta1.Cell) bool {
+	ready := readyCondition(cell)
+	return ready != nil && ready.Status == metav1.ConditionTrue
+}
+
 func readyReason(cell *v1beta1.Cell) string {
 	if ready := readyCondition(cell); ready != nil {
 		return ready.Reason
@@ -55,13 +60,12 @@ func (c *Controller) summarize(cell *v1beta1.Cell) {
 }
 
 func phaseOf(cell *v1beta1.Cell) v1beta1.CellPhase {
-	ready := readyCondition(cell)
 	switch {
 	case !cell.DeletionTimestamp.IsZero():
 		return v1beta1.CellTerminating
-	case ready != nil && ready.Reason == v1beta1.ReasonInstanceGone:
+	case gone(cell):
 		return v1beta1.CellFailed
-	case ready != nil && ready.Status == metav1.ConditionTrue:
+	case isReady(cell):
 		return v1beta1.CellReady
 	case cell.Status.InstanceID != "":
 		return v1beta1.CellBooting

@@ -14,29 +14,22 @@ import (
 	"kip.elotl.co/internal/cloud"
 )
 
-// terminate ends the Cell's instance and lets the Cell go when the cloud says
-// that the instance is gone.
+// terminate ends what leads to the Cell's instance and the instance, and lets
+// the Cell go when the cloud says that both are gone.
 func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Result, error) {
 	c.probes.forget(cell.UID)
 	c.Agents.Forget(cell.UID)
 	if !controllerutil.ContainsFinalizer(cell, v1beta1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
-	if id := cell.Status.InstanceID; id != "" && !c.ending.has(cell.UID) {
-		return c.beginEnd(ctx, cell, id)
-	}
-	live, unsure, err := c.liveInstances(ctx, cell)
-	if err != nil {
+	// Routes that cannot be ended hold up the Cell, not the end of what costs money.
+	routesErr := client.IgnoreNotFound(c.endRoutes(ctx, cell))
+	result, ended, err := c.endInstances(ctx, cell)
+	if err := errors.Join(routesErr, err); err != nil {
 		return ctrl.Result{}, err
 	}
-	for _, instance := range live {
-		if err := c.end(ctx, instance); err != nil {
-			return ctrl.Result{}, err
-		}
-	}
-	if len(live) > 0 || unsure {
-		waited := c.Clock.Since(cell.DeletionTimestamp.Time)
-		return ctrl.Result{RequeueAfter: endCheck(waited)}, client.IgnoreNotFound(c.sayEnding(ctx, cell, waited))
+	if !ended {
+		return result, nil
 	}
 	controllerutil.RemoveFinalizer(cell, v1beta1.Finalizer)
 	if err := c.Client.Update(ctx, cell); err != nil {
@@ -44,6 +37,28 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 	}
 	c.written.NoteRemoved(cell)
 	return ctrl.Result{}, nil
+}
+
+// endInstances brings the end of the Cell's instances a step further.
+func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (result ctrl.Result, ended bool, err error) {
+	if id := cell.Status.InstanceID; id != "" && !c.ending.has(cell.UID) {
+		result, err = c.beginEnd(ctx, cell, id)
+		return result, false, err
+	}
+	live, unsure, err := c.liveInstances(ctx, cell)
+	if err != nil {
+		return ctrl.Result{}, false, err
+	}
+	for _, instance := range live {
+		if err := c.end(ctx, instance); err != nil {
+			return ctrl.Result{}, false, err
+		}
+	}
+	if len(live) == 0 && !unsure {
+		return ctrl.Result{}, true, nil
+	}
+	waited := c.Clock.Since(cell.DeletionTimestamp.Time)
+	return ctrl.Result{RequeueAfter: endCheck(waited)}, false, client.IgnoreNotFound(c.sayEnding(ctx, cell, waited))
 }
 
 // beginEnd asks for the end of the instance without looking at it first.
@@ -135,6 +150,9 @@ func endCheck(waited time.Duration) time.Duration {
 
 // forget drops what is kept in memory of a Cell.
 func (c *Controller) forget(cell *v1beta1.Cell) {
+	if attempt := openAttempt(cell); attempt != nil && cell.Status.InstanceID == "" {
+		c.capacity.Released(offeringOf(attempt))
+	}
 	c.probes.forget(cell.UID)
 	c.Agents.Forget(cell.UID)
 	c.checks.forget(cell.UID)

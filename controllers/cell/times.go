@@ -59,6 +59,17 @@ const (
 	probeTimeout = 3 * time.Second
 )
 
+// Asking the agent of a ready cell whose spec says how long it may be silent:
+// each quarter of that, within these bounds.
+const (
+	healthFirst = time.Second
+	healthMost  = 30 * time.Second
+)
+
+// routeRetry is when routes are tried again that another has, or that the cloud
+// refused: it takes a person.
+const routeRetry = 30 * time.Second
+
 // Ending an instance.
 const (
 	// How soon and how often to look whether an instance has ended: after a

@@ -85,6 +85,9 @@ func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass)
 	if err := bootstrap.Validate(class.Spec.CloudInit); err != nil {
 		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
 	}
+	if c.Catalogue.Index() == nil {
+		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: "the instance types of this region are being looked up", passing: true}
+	}
 	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
 		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkTypes,
 	} {
@@ -143,10 +146,7 @@ func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass
 
 // checkTypes looks whether the class leaves any type, and its default type.
 func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) error {
-	index := c.Catalogue.Index()
-	if index == nil {
-		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: "the instance types of this region are being looked up", passing: true}
-	}
+	index := c.Catalogue.Index() // there is one: resolveSteps has looked
 	name := class.Spec.DefaultInstanceType
 	described, known := index.Type(name)
 	if !known {

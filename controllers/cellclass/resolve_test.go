@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,17 +27,21 @@ func TestResolved(t *testing.T) {
 		Conditions: is.Status.Conditions,
 		Node:       "kip-resolved",
 		VPCID:      vpc, Architecture: "amd64",
-		Subnets: []v1beta1.ResolvedSubnet{{ID: subnetA, Zone: "us-east-1a"}, {ID: subnetB, Zone: "us-east-1b"}},
+		Subnets: []v1beta1.ResolvedSubnet{
+			{ID: subnetA, Zone: "us-east-1a", FreeAddresses: 59}, {ID: subnetB, Zone: "us-east-1b", FreeAddresses: 59},
+		},
 		Images: []v1beta1.ResolvedImage{
-			{Architecture: "amd64", ID: "ami-0c0ffee0000000002", Name: "kip-cell-debian-13-amd64-20260914", RootDevice: "/dev/xvda", MinVolumeGiB: 4},
-			{Architecture: "arm64", ID: "ami-0c0ffee0000000005", Name: "kip-cell-debian-13-arm64-20260914", RootDevice: "/dev/xvda", MinVolumeGiB: 4},
+			{Architecture: "amd64", Accelerator: "none", ID: "ami-0c0ffee0000000002", Name: "kip-cell-debian-13-amd64-20260914",
+				RootDevice: "/dev/xvda", MinVolumeGiB: 4, Needs: []string{"hvm"}},
+			{Architecture: "arm64", Accelerator: "none", ID: "ami-0c0ffee0000000005", Name: "kip-cell-debian-13-arm64-20260914",
+				RootDevice: "/dev/xvda", MinVolumeGiB: 4, Needs: []string{"hvm"}},
 		},
 	}
 	if diff := cmp.Diff(want, is.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	waitForObjects(b)
-	for _, action := range []string{"DescribeSubnets", "DescribeSecurityGroups", "DescribeImages", "DescribeInstanceTypes"} {
+	for _, action := range []string{"DescribeSubnets", "DescribeSecurityGroups", "DescribeImages"} {
 		if n := len(b.cloud.Calls(action)); n != 1 {
 			t.Errorf("%s was called %d times", action, n)
 		}
@@ -303,7 +308,8 @@ func TestNewestByArchitecture(t *testing.T) {
 		{ID: "ami-2", Architecture: cloud.AMD64, Created: at(3)},
 		{ID: "ami-5", Architecture: "i386", Created: at(9)},
 	})
-	want := []v1beta1.ResolvedImage{{Architecture: "amd64", ID: "ami-3"}, {Architecture: "arm64", ID: "ami-4"}}
+	slices.SortFunc(got, func(a, b cloud.Image) int { return strings.Compare(a.ID, b.ID) })
+	want := []cloud.Image{{ID: "ami-3", Architecture: cloud.AMD64, Created: at(3)}, {ID: "ami-4", Architecture: cloud.ARM64, Created: at(1)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

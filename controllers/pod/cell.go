@@ -176,7 +176,7 @@ func cellState(cell *v1beta1.Cell) cellStateKind {
 		return cellEnding
 	case ready == nil:
 		return cellNotReady
-	case ready.Reason == v1beta1.ReasonInstanceGone:
+	case ready.Reason == v1beta1.ReasonInstanceGone, ready.Reason == v1beta1.ReasonAgentLost:
 		return cellLost
 	case ready.Status == metav1.ConditionTrue:
 		return cellReady
