@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/api/v1beta1"
 )
@@ -21,6 +22,45 @@ func offeringKey(label string) string {
 		return corev1.LabelArchStable
 	}
 	return ""
+}
+
+// How much a Cell's spec can hold.
+const (
+	maxTerms        = 16
+	maxRequirements = 16 // of a term
+	maxValues       = 64 // of a requirement
+	maxValueLength  = 64
+)
+
+// affinity takes the pod's node selector and required node affinity into the
+// Cell's spec.
+func (r *reader) affinity(labels map[string]string) {
+	const where = "spec.nodeSelector and spec.affinity.nodeAffinity"
+	terms := offeringTerms(&r.pod.Spec, labels)
+	if len(terms) > maxTerms {
+		r.refuse(v1beta1.ReasonInvalidAffinity, "%s: %d terms are about zone, instance type or architecture; at most %d will do", where, len(terms), maxTerms)
+	}
+	for _, term := range terms {
+		if len(term.Requirements) > maxRequirements {
+			r.refuse(v1beta1.ReasonInvalidAffinity, "%s: a term has %d requirements on zone, instance type or architecture; at most %d will do",
+				where, len(term.Requirements), maxRequirements)
+		}
+		for _, requirement := range term.Requirements {
+			r.affinityValues(where, requirement)
+		}
+	}
+	r.spec.OfferingTerms = terms
+}
+
+func (r *reader) affinityValues(where string, requirement v1beta1.OfferingRequirement) {
+	if len(requirement.Values) > maxValues {
+		r.refuse(v1beta1.ReasonInvalidAffinity, "%s: %d values of %s; at most %d will do", where, len(requirement.Values), requirement.Key, maxValues)
+	}
+	for _, value := range requirement.Values {
+		if len(value) > maxValueLength {
+			r.refuse(v1beta1.ReasonInvalidAffinity, "%s: %q is no value of %s", where, value, requirement.Key)
+		}
+	}
 }
 
 // offeringTerms are what the pod's node selector and required node affinity say
@@ -63,7 +103,7 @@ func affinityTerms(spec *corev1.PodSpec, labels map[string]string) []corev1.Node
 	all := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 	var held []corev1.NodeSelectorTerm
 	for _, term := range all {
-		if othersHold(term, labels) {
+		if othersHold(term, labels) && fieldsHold(term, spec.NodeName) {
 			held = append(held, term)
 		}
 	}
@@ -74,10 +114,23 @@ func affinityTerms(spec *corev1.PodSpec, labels map[string]string) []corev1.Node
 }
 
 // othersHold says whether what a term asks of labels that say nothing of the
-// instance holds on the node.
+// instance holds on the node. A term that asks nothing never holds.
 func othersHold(term corev1.NodeSelectorTerm, labels map[string]string) bool {
+	if len(term.MatchExpressions)+len(term.MatchFields) == 0 {
+		return false
+	}
 	for _, e := range term.MatchExpressions {
 		if offeringKey(e.Key) == "" && !holds(e, labels) {
+			return false
+		}
+	}
+	return true
+}
+
+// fieldsHold is othersHold for the fields of the node; there is only its name.
+func fieldsHold(term corev1.NodeSelectorTerm, node string) bool {
+	for _, e := range term.MatchFields {
+		if e.Key == metav1.ObjectNameField && !holds(e, map[string]string{e.Key: node}) {
 			return false
 		}
 	}

@@ -66,9 +66,8 @@ func (r *reader) annotations() {
 			continue
 		}
 		if a.allowed != nil && !r.privileged(a) {
-			r.refuse(v1beta1.ReasonNotPrivileged,
-				"annotation %s: namespace %q may not ask for it: CellClass %q does not list it in spec.podPrivileges.%s",
-				a.name, r.pod.Namespace, r.className(), a.field)
+			r.refuse(v1beta1.ReasonNotPrivileged, "annotation %s: %q: namespace %q may not ask for it: %s in spec.podPrivileges.%s",
+				a.name, value, r.pod.Namespace, r.whoDoesNotList(), a.field)
 		}
 	}
 }
@@ -89,11 +88,11 @@ func (r *reader) privileged(a annotation) bool {
 	return slices.Contains(namespaces, "*") || slices.Contains(namespaces, r.pod.Namespace)
 }
 
-func (r *reader) className() string {
+func (r *reader) whoDoesNotList() string {
 	if r.class == nil {
-		return ""
+		return "there is no CellClass that lists it"
 	}
-	return r.class.Name
+	return fmt.Sprintf("CellClass %q does not list it", r.class.Name)
 }
 
 func (r *reader) instanceType(value string) error {
@@ -152,8 +151,11 @@ func (r *reader) securityGroups(value string) error {
 	return nil
 }
 
+// maxProfile is the longest ARN that a Cell's spec can hold.
+const maxProfile = 2048
+
 func (r *reader) instanceProfile(value string) error {
-	if !regexp.MustCompile(`^(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[\w+=,.@/-]+|[\w+=,.@-]{1,128})$`).MatchString(value) {
+	if !regexp.MustCompile(`^(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[\w+=,.@/-]+|[\w+=,.@-]{1,128})$`).MatchString(value) || len(value) > maxProfile {
 		return errors.New("must be the name of an instance profile, or its ARN, such as arn:aws:iam::123456789012:instance-profile/web")
 	}
 	r.spec.InstanceProfile = value
@@ -178,7 +180,7 @@ func (r *reader) routes(value string) error {
 	for text := range strings.FieldsSeq(value) {
 		cidr, err := netip.ParsePrefix(text)
 		switch {
-		case err != nil:
+		case err != nil, cidr.Addr().Is4In6():
 			return fmt.Errorf("%q is not a CIDR, such as 10.20.0.0/16", text)
 		case cidr != cidr.Masked():
 			return fmt.Errorf("%q has host bits set; the network is %s", text, cidr.Masked())
@@ -194,10 +196,16 @@ func (r *reader) routes(value string) error {
 	return nil
 }
 
+// How small and large a volume can be.
+const (
+	minVolume = "1Gi"
+	maxVolume = "16Ti"
+)
+
 func (r *reader) volumeSize(value string) error {
 	size, err := resource.ParseQuantity(value)
-	if err != nil || size.Cmp(resource.MustParse("1Gi")) < 0 || size.Cmp(resource.MustParse("16Ti")) > 0 {
-		return errors.New("must be a quantity between 1Gi and 16Ti, such as 20Gi")
+	if err != nil || size.Cmp(resource.MustParse(minVolume)) < 0 || size.Cmp(resource.MustParse(maxVolume)) > 0 {
+		return fmt.Errorf("must be a quantity between %s and %s, such as 20Gi", minVolume, maxVolume)
 	}
 	r.spec.VolumeSize = &size
 	return nil

@@ -28,16 +28,10 @@ func Of(pod *corev1.Pod, class *v1beta1.CellClass, labels map[string]string) (v1
 	r := &reader{pod: pod, class: class}
 	r.annotations()
 	r.spec.Resources = Resources(pod)
-	r.spec.OfferingTerms = offeringTerms(&pod.Spec, labels)
+	r.affinity(labels)
 	r.storage()
-	if n := len(r.spec.OfferingTerms); n > maxTerms {
-		r.refuse(v1beta1.ReasonInvalidAffinity, "spec.affinity.nodeAffinity has %d terms about zone, instance type or architecture; at most %d will do", n, maxTerms)
-	}
 	return r.spec, r.refusals
 }
-
-// maxTerms is how many terms a Cell's spec can hold.
-const maxTerms = 16
 
 // reader collects a Cell's spec and what speaks against it.
 type reader struct {
@@ -66,6 +60,10 @@ func (r *reader) storage() {
 			r.refuse(v1beta1.ReasonInvalidVolumeSize, "annotation %s: %s is less than the %s ephemeral-storage that the pod requests",
 				v1beta1.AnnotationVolumeSize, asked, &needed)
 		}
+		return
+	}
+	if most := resource.MustParse(maxVolume); needed.CmpInt64(most.Value()-systemVolume) > 0 {
+		r.refuse(v1beta1.ReasonInvalidVolumeSize, "the pod requests %s ephemeral-storage; with the machine's own files it has to fit into a volume of %s", &needed, maxVolume)
 		return
 	}
 	total := resource.NewQuantity(needed.Value()+systemVolume, resource.BinarySI)
