@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -31,6 +32,7 @@ import (
 	"kip.elotl.co/controllers/cell"
 	"kip.elotl.co/controllers/cellclass"
 	"kip.elotl.co/controllers/pod"
+	"kip.elotl.co/controllers/prices"
 	"kip.elotl.co/internal/castore"
 	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cellagent"
@@ -146,6 +148,9 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 		Scheme: scheme,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}: {Transform: pod.Slim},
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{
+				o.namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", prices.ConfigMapName)},
+			}},
 		}},
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "kip-operator",
@@ -186,14 +191,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	offers, err := catalogue.New(catalogue.Options{
-		Source: cloud, Region: cloud.Region(), Clock: clock.RealClock{}, Log: mgr.GetLogger().WithName("catalogue"),
-	})
+	offers, err := newCatalogue(mgr, cloud)
 	if err != nil {
 		return err
-	}
-	if err := mgr.Add(offers); err != nil {
-		return fmt.Errorf("adding the catalogue: %w", err)
 	}
 	agents := cellagent.New(ca, time.Now)
 	events := mgr.GetEventRecorder("kip")
@@ -215,11 +215,28 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: ca, Agents: agents, Events: events, Clock: wall,
 			ClusterID: clusterID,
 		}),
+		prices.New(prices.Options{
+			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
+		}),
 		pod.New(pod.Options{
 			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: events, Clock: wall, Logs: logs,
 		}),
 		kubelet,
 	)
+}
+
+// newCatalogue makes the catalogue, which the manager keeps up to date.
+func newCatalogue(mgr ctrl.Manager, cloud *aws.Client) (*catalogue.Catalogue, error) {
+	offers, err := catalogue.New(catalogue.Options{
+		Source: cloud, Region: cloud.Region(), Clock: clock.RealClock{}, Log: mgr.GetLogger().WithName("catalogue"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(offers); err != nil {
+		return nil, fmt.Errorf("adding the catalogue: %w", err)
+	}
+	return offers, nil
 }
 
 func setupAll(mgr ctrl.Manager, controllers ...interface{ SetupWithManager(ctrl.Manager) error }) error {
