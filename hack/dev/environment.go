@@ -64,6 +64,8 @@ type Environment struct {
 	PendingDelay time.Duration
 	// APIServerArgs are further arguments of kube-apiserver.
 	APIServerArgs []string
+	// AWSLimits is the operator's --aws-limits; none when empty, as the emulator has none unless told to.
+	AWSLimits string
 	// DieWithParent has the kernel end all processes, though not the cells, with the caller's: for tests.
 	DieWithParent bool
 }

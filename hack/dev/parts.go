@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (e Environment) operatorPart(at Endpoints) (part, error) {
 			"--kubeconfig=" + e.OperatorKubeconfig(), "--namespace=" + Namespace, "--node-address=" + e.address().String(),
 			"--kubelet-bind-address=" + kubeletIP, "--kubelet-port=" + kubeletPort, // of its own, as environments live side by side
 			"--metrics-bind-address=" + at.Metrics, "--health-probe-bind-address=" + at.Health,
-			"--aws-limits=none", // the emulator has none, unless told to
+			"--aws-limits=" + cmp.Or(e.AWSLimits, "none"),
 		},
 	}, nil
 }

@@ -2,6 +2,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 	"kip.elotl.co/hack/dev"
 	"kip.elotl.co/hack/localaws/admin"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/throttle"
 )
 
 // Env is an environment that is up.
@@ -162,6 +164,27 @@ func (e *Env) Launches(ctx context.Context, tag string) ([]journal.Entry, error)
 		}
 	}
 	return out, nil
+}
+
+// SetLimits changes how fast the emulated cloud may be asked.
+func (e *Env) SetLimits(ctx context.Context, settings throttle.Settings) error {
+	body, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+e.Endpoints.AWS+admin.Prefix+"limits", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("telling the emulator: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("setting the emulator's limits: %s", response.Status)
+	}
+	return nil
 }
 
 func (e *Env) getAdmin(ctx context.Context, path string, into any) error {
