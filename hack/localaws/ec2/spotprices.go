@@ -39,16 +39,9 @@ const (
 
 func (s *Server) describeSpotPriceHistory(_ context.Context, c *Call) (response, error) {
 	types, products, zone := c.Params.Strings("InstanceType"), c.Params.Strings("ProductDescription"), c.Params.String("AvailabilityZone")
-	from, err := readTime(c.Params, "StartTime")
+	from, to, err := readSpan(c.Params)
 	if err != nil {
 		return nil, err
-	}
-	to, err := readTime(c.Params, "EndTime")
-	if err != nil {
-		return nil, err
-	}
-	if !to.IsZero() && to.Before(from) {
-		return nil, awserr.New("InvalidParameterValue", "The startTime must be before the endTime")
 	}
 	pages, err := readPaging(c.Params, 1, 1000, 1000)
 	if err != nil {
@@ -70,11 +63,25 @@ func (s *Server) describeSpotPriceHistory(_ context.Context, c *Call) (response,
 	for i, p := range products {
 		products[i] = strings.TrimSuffix(p, inVPC)
 	}
+	among := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
 	found, next := page(keep(s.spotPrices(from, to), func(p spotPriceXML) bool {
-		return (len(types) == 0 || slices.Contains(types, p.Type)) && (len(products) == 0 || slices.Contains(products, p.Product)) &&
-			(zone == "" || zone == p.Zone) && test(p)
+		return among(types, p.Type) && among(products, p.Product) && (zone == "" || zone == p.Zone) && test(p)
 	}), pages, func(p spotPriceXML) string { return p.key })
 	return &spotPricesResponse{Prices: found, NextToken: next}, nil
+}
+
+// readSpan reads a span of time, either end of which may be open: zero.
+func readSpan(p query.Params) (from, to time.Time, err error) {
+	if from, err = readTime(p, "StartTime"); err != nil {
+		return from, to, err
+	}
+	if to, err = readTime(p, "EndTime"); err != nil {
+		return from, to, err
+	}
+	if !to.IsZero() && to.Before(from) {
+		return from, to, awserr.New("InvalidParameterValue", "The startTime must be before the endTime")
+	}
+	return from, to, nil
 }
 
 func (s *Server) checkTypes(names []string) error {
