@@ -50,6 +50,19 @@ func refuse(pod *corev1.Pod, agent itzo.Info) *refusal {
 	return nil
 }
 
+// refuseDaemon keeps the pods of DaemonSets from getting a machine each, unless
+// the class says that they shall: what they do for a node, nobody needs on a
+// cell. Most tolerate every taint, and so are bound to every virtual node.
+func refuseDaemon(pod *corev1.Pod, class *v1beta1.CellClass) *refusal {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil || owner.Kind != "DaemonSet" || class != nil && class.Spec.RunDaemonSets {
+		return nil
+	}
+	return &refusal{reason: v1beta1.ReasonDaemonSet, message: fmt.Sprintf(
+		"pods of DaemonSets get no cell: exclude nodes with label %s=%s from DaemonSet %s by node affinity, or set spec.runDaemonSets of the CellClass",
+		v1beta1.LabelNodeType, v1beta1.NodeType, owner.Name)}
+}
+
 // refused says on the pod why it does not run, or, of one that has been given
 // to an agent, why nothing is known of it.
 func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
@@ -65,15 +78,18 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 	return c.writeProblem(ctx, s, status)
 }
 
-// blame says for the pod's user what keeps the Cell from being ready: an
-// instance type that cannot be had was asked for by the pod's annotation.
-func blame(ready *metav1.Condition) *refusal {
+// blame says for the pod's user what keeps the Cell from being ready: where it
+// is a field of the Cell, what of the pod it was made from.
+func blame(pod *corev1.Pod, ready *metav1.Condition) *refusal {
 	message := ready.Message
-	for field, annotation := range map[string]string{
-		"spec.instanceType": v1beta1.AnnotationInstanceType, "spec.volumeSize": v1beta1.AnnotationVolumeSize,
-	} {
-		if rest, ok := strings.CutPrefix(message, field+": "); ok {
-			message = fmt.Sprintf("annotation %s: %s", annotation, rest)
+	if rest, ok := strings.CutPrefix(message, "spec.instanceType: "); ok {
+		message = fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationInstanceType, rest)
+	}
+	if rest, ok := strings.CutPrefix(message, "spec.volumeSize: "); ok {
+		if _, asked := pod.Annotations[v1beta1.AnnotationVolumeSize]; asked {
+			message = fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationVolumeSize, rest)
+		} else {
+			message = fmt.Sprintf("the volume for the pod's ephemeral-storage: %s; annotation %s gives another", rest, v1beta1.AnnotationVolumeSize)
 		}
 	}
 	return &refusal{reason: ready.Reason, message: message}

@@ -1,7 +1,6 @@
 package pod_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -82,24 +81,6 @@ func TestOtherOperatingSystem(t *testing.T) {
 	}
 }
 
-func TestInstanceTypeAnnotation(t *testing.T) {
-	s := newScene(t)
-	s.operator()
-	p := s.add("web", func(p *corev1.Pod) { p.Annotations[v1beta1.AnnotationInstanceType] = "Large!" })
-	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
-		`annotation pod.elotl.co/instance-type: "Large!" is not the name of an instance type, such as m5.large`)
-	if cells := s.cells(); len(cells) > 0 {
-		t.Errorf("a Cell was made: %v", cells)
-	}
-	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"m5.large"}}}`)
-	if cell := s.cellOf(p); cell.Spec.InstanceType != "m5.large" {
-		t.Errorf("instance type is %q", cell.Spec.InstanceType)
-	}
-	s.unblamed(p)
-	s.boot(p)
-	s.running(p)
-}
-
 // unblamed waits until nothing on the pod tells of a problem any more.
 func (s *scene) unblamed(p *corev1.Pod) {
 	s.t.Helper()
@@ -115,28 +96,6 @@ func (s *scene) unblamed(p *corev1.Pod) {
 
 func unproblematic(reason string) bool {
 	return slices.Contains([]string{"", v1beta1.ReasonCellPending, v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent}, reason)
-}
-
-// An instance type that is well written but that there is not: the Cell says
-// so, and cannot be changed. A mended pod gets another one.
-func TestUnknownInstanceType(t *testing.T) {
-	s := newScene(t)
-	s.operator()
-	p := s.add("web", func(p *corev1.Pod) { p.Annotations[v1beta1.AnnotationInstanceType] = "m99.large" })
-	cell := s.cellOf(p)
-	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInvalidInstanceType, `spec.instanceType: "m99.large" is not offered`)
-	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
-		`annotation pod.elotl.co/instance-type=m99.large: "m99.large" is not offered; name another instance type, or remove the annotation for the class's default`)
-	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"m5.large"}}}`)
-	s.cellEnds(cell)
-	s.eventually("the pod has a Cell of the new type", func() error {
-		if got := s.cellOf(p).Spec.InstanceType; got != "m5.large" {
-			return fmt.Errorf("it has %s", got)
-		}
-		return nil
-	})
-	s.boot(p)
-	s.running(p)
 }
 
 // What keeps the cell from being made is seen on the pod, as long as it does.
@@ -184,8 +143,8 @@ func TestRefusedPodKeepsNoCell(t *testing.T) {
 	p := s.add("web")
 	cell := s.cellOf(p)
 	s.update(p, `{"metadata":{"annotations":{"pod.elotl.co/instance-type":"large"}}}`)
-	s.refusedWith(p, v1beta1.ReasonInvalidInstanceType,
-		`annotation pod.elotl.co/instance-type: "large" is not the name of an instance type, such as m5.large`)
+	s.refusedWith(p, v1beta1.ReasonInvalidAnnotation,
+		`annotation pod.elotl.co/instance-type: "large": must be the name of an instance type, such as m5.large, or a pattern, such as c5*`)
 	s.cellEnds(cell)
 }
 

@@ -2,6 +2,7 @@ package pod_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	log.SetLogger(logr.Discard())
-	bin, err := filepath.Abs(filepath.Join(root, "bin"))
+	bin, err := filepath.Abs(cmp.Or(os.Getenv("KUBEBUILDER_ASSETS"), filepath.Join(root, "bin")))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

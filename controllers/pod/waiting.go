@@ -28,7 +28,7 @@ const (
 func (c *Controller) pending(ctx context.Context, s *scope) (ctrl.Result, error) {
 	ready := meta.FindStatusCondition(s.cell.Status.Conditions, v1beta1.ConditionReady)
 	if ready != nil && !usual(ready.Reason) {
-		return ctrl.Result{}, c.refused(ctx, s, blame(ready))
+		return ctrl.Result{}, c.refused(ctx, s, blame(s.pod, ready))
 	}
 	if ready == nil {
 		ready = &metav1.Condition{Reason: v1beta1.ReasonCellPending, Message: fmt.Sprintf("cell %s has not been begun yet", s.cell.Name)}
@@ -56,18 +56,31 @@ func usual(reason string) bool {
 	return false
 }
 
-// awaitAgent says on a pod that waits for its agent's word for long what it
-// waits for. Of a pod that runs, what is known stands.
+// awaitAgent says on a pod that waits for its agent's first word for long what
+// it waits for.
 func (c *Controller) awaitAgent(ctx context.Context, s *scope, seen observation) (ctrl.Result, error) {
 	made := seen.calls[callDispatch]
-	if s.pod.Status.Phase == corev1.PodRunning || made.failures > 0 {
+	since, patience := seen.since, sayWhyAfter
+	switch {
+	case s.pod.Status.Phase == corev1.PodRunning:
+		patience = silenceTime
+	case made.failures > 0:
 		return ctrl.Result{}, nil
-	}
-	since := seen.since
-	if made.began.After(since) {
+	case made.began.After(since):
 		since = made.began
 	}
-	if left := sayWhyAfter - c.Clock.Since(since); left > 0 {
+	return c.silent(ctx, s, seen, since.Add(patience))
+}
+
+// silenceTime is how long the agent of a running pod may not answer before the
+// pod is no longer taken to be ready: as long as a node may be silent
+// (kube-controller-manager's --node-monitor-grace-period once was).
+const silenceTime = 40 * time.Second
+
+// silent says on the pod, from a time on, that its agent does not answer. What
+// is known of its containers stands.
+func (c *Controller) silent(ctx context.Context, s *scope, seen observation, from time.Time) (ctrl.Result, error) {
+	if left := from.Sub(c.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	why := &refusal{reason: v1beta1.ReasonAgentSilent, message: fmt.Sprintf("the agent of cell %s at %s has not answered yet", s.cell.Name, s.cell.Status.IP)}
