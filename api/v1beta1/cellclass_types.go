@@ -93,6 +93,11 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:MaxProperties=16
 	Capacity corev1.ResourceList `json:"capacity,omitempty"`
 
+	// runDaemonSets: true gives pods of DaemonSets cells too. By default they
+	// stay Pending: most tolerate every taint, and each would get a machine.
+	// +optional
+	RunDaemonSets bool `json:"runDaemonSets,omitempty"`
+
 	// aws holds what is particular to AWS.
 	AWS AWSSpec `json:"aws"`
 }

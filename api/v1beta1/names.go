@@ -96,6 +96,7 @@ const (
 	ReasonInvalidVolumeSize   = "InvalidVolumeSize"
 	ReasonInvalidAnnotation   = "InvalidAnnotation"
 	ReasonInvalidAffinity     = "InvalidAffinity"
+	ReasonDaemonSet           = "DaemonSetPod"
 	ReasonNotPrivileged       = "NotPrivileged"
 	ReasonNoFittingType       = "NoFittingType"
 	ReasonProfileNotFound     = "InstanceProfileNotFound"

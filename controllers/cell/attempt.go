@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,7 +59,7 @@ func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAtte
 	if e := (*cloud.Error)(nil); errors.As(err, &e) && e.Code != "" {
 		attempt.Code = e.Code
 	}
-	attempt.Message = attempt.Message[:min(len(attempt.Message), maxMessage)]
+	attempt.Message = strings.ToValidUTF8(attempt.Message[:min(len(attempt.Message), maxMessage)], "")
 	attempt.EndTime = &metav1.Time{Time: c.Clock.Now()}
 	status := &cell.Status
 	status.InstanceID, status.IP, status.PodIP, status.Agent = "", "", "", nil

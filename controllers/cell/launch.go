@@ -31,6 +31,9 @@ func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, err
 	}
 	attempt := openAttempt(s.cell)
 	if attempt == nil {
+		if wait := c.Cloud.LaunchDelay(); wait > 0 {
+			return c.waitForTurn(s, wait), nil
+		}
 		adopted, err := c.adoptByTags(ctx, s)
 		if err != nil || adopted {
 			return stop(), err
@@ -54,6 +57,15 @@ func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, err
 	}
 	c.launched(s, attempt, instance)
 	return proceed(), nil
+}
+
+// waitForTurn leaves the worker to other Cells, such as those that end: the
+// rate limit lets so few launches through that enough wait already.
+func (c *Controller) waitForTurn(s *scope, wait time.Duration) outcome {
+	if c.Clock.Since(s.cell.CreationTimestamp.Time) > sayTurnAfter {
+		notLaunched(s.cell, v1beta1.ReasonLaunching, "waits for its turn: more cells are to be launched than AWS's rate limits let through")
+	}
+	return stopAndLookAfter(wait)
 }
 
 // openAttempt decides on an offering and writes the attempt ahead.

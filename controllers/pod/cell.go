@@ -75,6 +75,9 @@ func (c *Controller) want(ctx context.Context, s *scope) (*refusal, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading CellClass %q: %w", s.class, err)
 	}
+	if refusal := refuseDaemon(s.pod, class); refusal != nil {
+		return refusal, nil
+	}
 	spec, refusals := demand.Of(s.pod, class, s.labels)
 	if len(refusals) > 0 {
 		messages := make([]string, 0, len(refusals))
@@ -125,6 +128,19 @@ func (c *Controller) deleteCell(ctx context.Context, cell *v1beta1.Cell) error {
 		return fmt.Errorf("deleting Cell %s: %w", cell.Name, err)
 	}
 	return nil
+}
+
+// endLeft deletes a Cell that came to be seen only after its pod was removed,
+// when something else still holds the pod's object.
+func (c *Controller) endLeft(ctx context.Context, pod *corev1.Pod) error {
+	if !c.written.Removed(pod) {
+		return nil
+	}
+	cell, err := c.cellOf(ctx, pod)
+	if err != nil || cell == nil || !cell.DeletionTimestamp.IsZero() {
+		return err
+	}
+	return c.deleteCell(ctx, cell)
 }
 
 // endCellsOf deletes the Cells of pods of this name that are gone: all but

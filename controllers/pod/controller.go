@@ -83,8 +83,11 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	s, err := c.scopeOf(ctx, pod)
-	if err != nil || s == nil || c.written.Stale(pod) {
+	if err != nil || s == nil {
 		return ctrl.Result{}, err
+	}
+	if c.written.Stale(pod) {
+		return ctrl.Result{}, c.endLeft(ctx, pod)
 	}
 	if s.node, err = c.Nodes.ForNode(pod.Spec.NodeName); err != nil {
 		return ctrl.Result{}, err
@@ -128,6 +131,9 @@ func terminal(pod *corev1.Pod) bool {
 
 // run brings a pod that is to run to run, and keeps its status true.
 func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if err := c.bearOutages(ctx, s.pod); err != nil {
+		return ctrl.Result{}, err
+	}
 	// One that was dispatched and changed since goes on as it was.
 	if !dispatched(s.pod) {
 		refusal, err := c.review(ctx, s)
@@ -184,6 +190,8 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 		return c.awaitAgent(ctx, s, seen)
 	case seen.reply.PodUID == "":
 		return c.dispatch(ctx, s, agent, seen)
+	case !seen.silent.IsZero():
+		return c.silent(ctx, s, seen, seen.silent.Add(silenceTime))
 	case seen.reply.PodUID != s.pod.UID:
 		return ctrl.Result{}, fmt.Errorf("cell %s runs another pod (UID %s)", s.cell.Name, seen.reply.PodUID)
 	}

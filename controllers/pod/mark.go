@@ -24,11 +24,25 @@ func marked(pod *corev1.Pod) bool {
 	return pod.Annotations[annotationDispatchedTo] == v1beta1.CellNameForPod(pod.UID)
 }
 
-// mark notes on the pod that it is about to be dispatched. In the same write it
-// clears the time limits of the tolerations that the API server gives every
-// pod, so that an outage of the operator, which makes the virtual node look
-// unreachable, evicts no healthy pod. It updates pod to what was written.
+// mark notes on the pod that it is about to be dispatched. It updates pod to
+// what was written.
 func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
+	if marked(pod) {
+		return nil
+	}
+	before := pod.DeepCopy()
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[annotationDispatchedTo] = v1beta1.CellNameForPod(pod.UID)
+	return c.patch(ctx, before, pod, "marking the pod as dispatched")
+}
+
+// bearOutages clears the time limits of the tolerations that the API server
+// gives every pod, so that an outage of the operator, which makes the virtual
+// node look unreachable, evicts no pod: neither one that runs nor one that
+// waits for its cell. It updates pod to what was written.
+func (c *Controller) bearOutages(ctx context.Context, pod *corev1.Pod) error {
 	before := pod.DeepCopy()
 	for i := range pod.Spec.Tolerations {
 		t := &pod.Spec.Tolerations[i]
@@ -36,17 +50,17 @@ func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
 			t.TolerationSeconds = nil
 		}
 	}
-	if marked(pod) && equality.Semantic.DeepEqual(before.Spec.Tolerations, pod.Spec.Tolerations) {
+	if equality.Semantic.DeepEqual(before.Spec.Tolerations, pod.Spec.Tolerations) {
 		return nil
 	}
-	if pod.Annotations == nil {
-		pod.Annotations = map[string]string{}
-	}
-	pod.Annotations[annotationDispatchedTo] = v1beta1.CellNameForPod(pod.UID)
+	return c.patch(ctx, before, pod, "clearing the pod's tolerationSeconds")
+}
+
+func (c *Controller) patch(ctx context.Context, before, pod *corev1.Pod, doing string) error {
 	// The patch holds the UID, so that it can only be applied to this very pod.
 	before.UID = ""
 	if err := c.Client.Patch(ctx, pod, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("marking the pod as dispatched: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	c.written.Note(pod)
 	return nil

@@ -29,8 +29,10 @@ const (
 type observation struct {
 	// reply is the agent's last, nil until the first.
 	reply *itzo.StatusReply
-	// err is why the last question got no answer; nil when it got one.
-	err error
+	// err is why the last question got no answer, nil when it got one; silent is
+	// when the first of those was asked that got none since the last answer.
+	err    error
+	silent time.Time
 	// since is when the agent was asked first.
 	since time.Time
 	// taken is when the agent was first seen to have the pod.
@@ -167,16 +169,16 @@ func (o *observers) run(running *observer, agent *itzo.Client) {
 		retry = retryFirst
 		changed := reply.Epoch != last.Epoch || reply.Revision != last.Revision
 		last = reply
-		o.keep(running, reply)
-		if changed {
+		if recovered := o.keep(running, reply); changed || recovered {
 			o.notify(running)
 		}
 	}
 }
 
-// keep keeps an answer. That the pod was dispatched shows in the next one that
-// is new; if it does not, the agent has forgotten it.
-func (o *observers) keep(running *observer, reply itzo.StatusReply) {
+// keep keeps an answer, and says whether it is the first after a silence. That
+// the pod was dispatched shows in the next one that is new; if it does not, the
+// agent has forgotten it.
+func (o *observers) keep(running *observer, reply itzo.StatusReply) (recovered bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	seen := &running.seen
@@ -184,10 +186,12 @@ func (o *observers) keep(running *observer, reply itzo.StatusReply) {
 	if !same && seen.calls[callDispatch].state == answered {
 		seen.calls[callDispatch] = call{}
 	}
-	seen.reply, seen.err = &reply, nil
+	recovered = seen.err != nil
+	seen.reply, seen.err, seen.silent = &reply, nil, time.Time{}
 	if reply.PodUID == running.pod.UID && seen.taken.IsZero() {
 		seen.taken = o.clock.Now()
 	}
+	return recovered
 }
 
 // failed keeps why there was no answer, and says whether that is news.
@@ -195,6 +199,9 @@ func (o *observers) failed(running *observer, err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	news := errtext.Of(running.seen.err) != errtext.Of(err)
+	if running.seen.err == nil {
+		running.seen.silent = o.clock.Now()
+	}
 	running.seen.err = err
 	return news
 }

@@ -25,6 +25,10 @@ type Instances interface {
 	// gives the same instance however often it is called; with another request
 	// it gives KindTokenReused, and the instance is to be had by FindByToken.
 	Launch(ctx context.Context, req LaunchRequest) (Instance, error)
+	// LaunchDelay is zero when Launch may be called now. Else so many calls wait
+	// for the rate limit already that another would only hold up its caller: it
+	// is when to ask again.
+	LaunchDelay() time.Duration
 	// Instance describes one instance. KindNotFound when the cloud does not
 	// know it: for some seconds after Launch that may only mean "not yet".
 	// Calls at about the same time share one request.

@@ -51,6 +51,13 @@ func (v *Versions) Stale(object metav1.Object) bool {
 	return err == nil && order < 0
 }
 
+// Removed says whether NoteRemoved was told of the object.
+func (v *Versions) Removed(object metav1.Object) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.byUID[object.GetUID()] == removed
+}
+
 // Forget drops what is known of an object.
 func (v *Versions) Forget(uid types.UID) {
 	v.mu.Lock()

@@ -115,6 +115,8 @@ func applets(list string) []string {
 
 // The users that the usual busybox image has, as far as somebody may ask for them.
 const (
+	// names keeps glibc, which is linked in, from loading its DNS library: that is of another build and crashes wget.
+	names  = "hosts: files\n"
 	passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nbin:x:2:2:bin:/bin:/bin/false\n" +
 		"sys:x:3:3:sys:/dev:/bin/false\nsync:x:4:100:sync:/bin:/bin/sync\nmail:x:8:8:mail:/var/spool/mail:/bin/false\n" +
 		"www-data:x:33:33:www-data:/var/www:/bin/false\noperator:x:37:37:Operator:/var:/bin/false\n" +
@@ -139,6 +141,7 @@ func layer(binary []byte, links []string) ([]byte, error) {
 	t.add(tar.Header{Typeflag: tar.TypeReg, Name: binaryPath, Mode: 0o755}, binary)
 	t.add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, []byte(passwd))
 	t.add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/group", Mode: 0o644}, []byte(group))
+	t.add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/nsswitch.conf", Mode: 0o644}, []byte(names))
 	for _, link := range links {
 		t.add(tar.Header{Typeflag: tar.TypeLink, Name: link, Linkname: binaryPath, Mode: 0o755}, nil)
 	}

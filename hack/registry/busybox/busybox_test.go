@@ -55,7 +55,7 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%s is not a link to the binary: %+v", applet, h)
 		}
 	}
-	for path, mode := range map[string]int64{"tmp": 0o1777, "root": 0o700, binaryPath: 0o755, "etc/passwd": 0o644, "etc/group": 0o644} {
+	for path, mode := range map[string]int64{"tmp": 0o1777, "root": 0o700, binaryPath: 0o755, "etc/passwd": 0o644, "etc/group": 0o644, "etc/nsswitch.conf": 0o644} {
 		if h := files[path]; h == nil || h.Mode != mode {
 			t.Errorf("%s: %+v, want mode %o", path, h, mode)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,8 @@ import (
 type bucket struct {
 	Limit
 	turn chan struct{} // held by the caller that is served next
+	// queue is how many callers there are, that one included.
+	queue atomic.Int32
 
 	mu     sync.Mutex
 	tokens float64
@@ -32,6 +35,8 @@ func (b *bucket) holds(rate float64) float64 {
 
 // take waits until the bucket has the tokens for a call, or ctx ends.
 func (b *bucket) take(ctx context.Context, resources float64) error {
+	b.queue.Add(1)
+	defer b.queue.Add(-1)
 	select {
 	case b.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -47,6 +52,22 @@ func (b *bucket) take(ctx context.Context, resources float64) error {
 			return err
 		}
 	}
+}
+
+// Callers beyond a queue of this length are sent away for queueDelay: the first
+// are enough to use every token that comes until then.
+const (
+	shortestQueue = 8
+	longestQueue  = 25
+	queueDelay    = 500 * time.Millisecond
+)
+
+// delay is zero when another caller may join the queue.
+func (b *bucket) delay() time.Duration {
+	if float64(b.queue.Load()) < min(max(2*b.PerSecond, shortestQueue), longestQueue) {
+		return 0
+	}
+	return queueDelay
 }
 
 func (b *bucket) costOf(resources float64) float64 {

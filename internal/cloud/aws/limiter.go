@@ -152,6 +152,15 @@ func (l *limiter) admit(ctx context.Context, action string, buckets []*bucket, c
 	return l.gate.leave, nil
 }
 
+// LaunchDelay implements cloud.Instances.
+func (c *Client) LaunchDelay() time.Duration {
+	var longest time.Duration
+	for _, b := range c.limits.of("RunInstances", false) {
+		longest = max(longest, b.delay())
+	}
+	return longest
+}
+
 // answered says whether EC2 has dealt with a call, which then has cost it a
 // token of its own.
 func answered(err error) bool { return err == nil || status(err) != 0 }
