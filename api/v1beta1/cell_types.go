@@ -188,7 +188,8 @@ type LaunchAttempt struct {
 	// pricePerHour is what the offering was taken to cost, in USD.
 	// +optional
 	PricePerHour string `json:"pricePerHour,omitempty"`
-	// fingerprint is a hash of all else that shapes the launch call.
+	// fingerprint is a hash of all else that shapes the launch call; empty
+	// where the attempt failed for want of capacity.
 	Fingerprint string `json:"fingerprint"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`

@@ -10,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kip.elotl.co/api/v1beta1"
-	"kip.elotl.co/hack/localaws/faults"
-	"kip.elotl.co/test/fixture"
 )
 
 // launchParams are the parameters of the only launch call, by the ends of their
@@ -174,18 +172,14 @@ func TestNothingWillDo(t *testing.T) {
 func TestRefusedLaunch(t *testing.T) {
 	for name, test := range map[string]struct {
 		cell func(*v1beta1.Cell)
-		plan faults.Plan
 		text string
 	}{
-		"security group": {cell: func(c *v1beta1.Cell) { c.Spec.SecurityGroups = []string{"sg-0123456789abcdef0"} }, text: "sg-0123456789abcdef0"},
-		"instance profile": {func(c *v1beta1.Cell) { c.Spec.InstanceProfile = "nobodys" },
-			faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: "InvalidParameterValue",
-				Message: "Value (nobodys) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"}}}, "nobodys"},
+		"security group":   {func(c *v1beta1.Cell) { c.Spec.SecurityGroups = []string{"sg-0123456789abcdef0"} }, "sg-0123456789abcdef0"},
+		"instance profile": {func(c *v1beta1.Cell) { c.Spec.InstanceProfile = "nobodys" }, "nobodys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t).start()
 			b.readyClass()
-			b.cloud.Spoil(t, test.plan)
 			cell := b.cell(test.cell)
 			b.unready(cell, v1beta1.ReasonLaunchFailed, test.text)
 			b.clock.Advance(refusedFirst / 2)
@@ -199,8 +193,7 @@ func TestRefusedLaunch(t *testing.T) {
 			b.clock.Advance(2*refusedFirst - 3*time.Second)
 			b.pokeAndWait(cell)
 			if calls := b.cloud.Calls("RunInstances"); len(calls) != 2 {
-				is, _ := fixture.Get(t.Context(), b, cell)
-				t.Errorf("%d launches, attempts %+v", len(calls), is.Status.Attempts)
+				t.Errorf("%d launches", len(calls))
 			}
 		})
 	}

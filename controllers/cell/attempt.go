@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
@@ -75,20 +76,22 @@ func (c *Controller) giveUp(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt, 
 }
 
 // backOff is how long to wait before a request with this fingerprint: the
-// longer the more often just this one has failed in a row. Of want of capacity
-// little is felt here: its offering is left alone for longer.
+// longer the more often just this one has failed in a row. Want of capacity
+// does not count: its offering is left alone for a while, and others are not.
 func (c *Controller) backOff(cell *v1beta1.Cell, fingerprint string) time.Duration {
 	attempts := cell.Status.Attempts
 	delay, since := time.Duration(0), time.Time{}
 	for i := len(attempts) - 1; i >= 0; i-- {
-		if attempts[i].EndTime == nil || attempts[i].Fingerprint != fingerprint {
-			break
-		}
-		if since.IsZero() {
-			delay, since = refusedFirst, attempts[i].EndTime.Time
+		switch {
+		case attempts[i].Fingerprint == "":
 			continue
+		case attempts[i].EndTime == nil || attempts[i].Fingerprint != fingerprint:
+			return max(0, delay-c.Clock.Since(since))
+		case since.IsZero():
+			delay, since = refusedFirst, attempts[i].EndTime.Time
+		default:
+			delay = min(2*delay, refusedMost)
 		}
-		delay = min(2*delay, refusedMost)
 	}
 	return max(0, delay-c.Clock.Since(since))
 }
@@ -99,16 +102,17 @@ func clientToken(cell *v1beta1.Cell, number int32) string {
 	return "kip-" + hex.EncodeToString(sum[:28])
 }
 
-// fingerprint hashes what the class and the cloud put into a launch request,
-// leaving out what differs from attempt to attempt.
+// fingerprint hashes what class and Cell put into a launch request, leaving out
+// what differs from attempt to attempt: what was refused, or did not live, in
+// one zone will hardly do in the next.
 func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
 	request.ClientToken, request.UserData, request.Tags = "", nil, nil
+	request.InstanceType, request.SubnetID, request.Market, request.CPUCredits = "", "", "", ""
 	inputs, err := json.Marshal(struct {
-		Request   cloud.LaunchRequest
-		CloudInit string
-		Itzo      v1beta1.ItzoSpec
-		Tags      map[string]v1beta1.TagValue
-	}{request, class.Spec.CloudInit, class.Spec.Itzo, class.Spec.AWS.Tags})
+		Request    cloud.LaunchRequest
+		Class      types.UID
+		Generation int64
+	}{request, class.UID, class.Generation})
 	if err != nil {
 		panic("a launch request cannot be encoded: " + err.Error())
 	}

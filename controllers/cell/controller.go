@@ -116,10 +116,8 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 	if !cell.DeletionTimestamp.IsZero() {
 		return c.terminate(ctx, cell)
 	}
-	if controllerutil.AddFinalizer(cell, v1beta1.Finalizer) {
-		if err := c.Client.Update(ctx, cell); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer: %w", err))
-		}
+	if err := c.addFinalizer(ctx, cell); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	s := &scope{cell: cell, before: cell.DeepCopy()}
 	if err := c.readClass(ctx, s); err != nil {
@@ -130,6 +128,19 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	return ctrl.Result{RequeueAfter: after}, stepErr
+}
+
+// addFinalizer changes the metadata alone: an update would write the
+// quantities of the spec anew, in another spelling than the user's.
+func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error {
+	before := cell.DeepCopy()
+	if !controllerutil.AddFinalizer(cell, v1beta1.Finalizer) {
+		return nil
+	}
+	if err := c.Client.Patch(ctx, cell, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	return nil
 }
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {

@@ -100,6 +100,27 @@ func TestInstanceOfAPodEnds(t *testing.T) {
 	fixture.WaitGone(t, b, cell)
 }
 
+// TestInstancesThatDie: each after its launch, as with a key for volumes that
+// may not be used; another zone is no reason to launch them without pause.
+func TestInstancesThatDie(t *testing.T) {
+	b := newBench(t, silent).start()
+	b.class()
+	cell := b.booting(b.cell())
+	for n := range 2 {
+		b.cloud.Kill(t, cell.Status.InstanceID)
+		b.clock.Advance(2 * bootCheckEvery)
+		b.poke(cell)
+		b.wait(cell, "the attempt has ended", func(is *v1beta1.Cell) error { return wantAttempts(is, n+1) })
+		b.pokeAndWait(cell)
+		if launched := len(b.cloud.Instances(cell)); launched != n+1 {
+			t.Fatalf("%d instances were launched without a pause", launched)
+		}
+		b.clock.Advance(refusedFirst << n)
+		b.poke(cell)
+		cell = b.booting(cell)
+	}
+}
+
 // TestInstanceOfNoPodEnds: a Cell that somebody applied gets another.
 func TestInstanceOfNoPodEnds(t *testing.T) {
 	b := newBench(t).start()

@@ -136,6 +136,7 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
 	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull:
 		c.capacity.Failed(offering, cloud.KindOf(err))
+		attempt.Fingerprint = "" // it tells nothing of the next
 		c.failAttempt(s.cell, attempt, err)
 		notLaunched(s.cell, reasonOf(err), err.Error())
 		return stopAndLookAfter(atOnce), nil

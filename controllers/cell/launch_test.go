@@ -271,6 +271,8 @@ func TestBoundsOfBackOff(t *testing.T) {
 		"of another":       {[]v1beta1.LaunchAttempt{attempt("b", ended(0))}, 0},
 		"another between":  {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("b", ended(0)), attempt("a", ended(0))}, refusedFirst},
 		"many":             {slices.Repeat([]v1beta1.LaunchAttempt{attempt("a", ended(0))}, keptAttempts), refusedMost},
+		"dry between":      {[]v1beta1.LaunchAttempt{attempt("a", ended(0)), attempt("", ended(0)), attempt("a", ended(0))}, 2 * refusedFirst},
+		"dry":              {[]v1beta1.LaunchAttempt{attempt("", ended(0))}, 0},
 		"open":             {[]v1beta1.LaunchAttempt{attempt("a", nil)}, 0},
 	} {
 		got := c.backOff(&v1beta1.Cell{Status: v1beta1.CellStatus{Attempts: test.attempts}}, "a")

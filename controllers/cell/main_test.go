@@ -265,8 +265,9 @@ func attemptCodes(cell *v1beta1.Cell) []string {
 	return codes
 }
 
+// wantAttempts checks that so many attempts have been made, and have failed.
 func wantAttempts(cell *v1beta1.Cell, n int) error {
-	if len(cell.Status.Attempts) != n {
+	if len(cell.Status.Attempts) != n || openAttempt(cell) != nil {
 		return fmt.Errorf("attempts %+v", cell.Status.Attempts)
 	}
 	return nil

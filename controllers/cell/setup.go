@@ -28,7 +28,7 @@ const workers = 50
 // classIndex finds the Cells of a class.
 const classIndex = "spec.cellClassName"
 
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells/status,verbs=update
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

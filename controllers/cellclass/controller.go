@@ -85,10 +85,8 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	if !class.DeletionTimestamp.IsZero() {
 		return c.finalize(ctx, class)
 	}
-	if controllerutil.AddFinalizer(class, v1beta1.Finalizer) {
-		if err := c.Client.Update(ctx, class); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer: %w", err))
-		}
+	if err := c.addFinalizer(ctx, class); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := class.DeepCopy()
 	cells, err := c.cellsOf(ctx, class)
@@ -107,6 +105,19 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	}
 	// The node's labels follow from what was found: the write's event brings them.
 	return ctrl.Result{RequeueAfter: after}, errors.Join(err, c.writeStatus(ctx, before, class))
+}
+
+// addFinalizer changes the metadata alone: an update would write the
+// quantities of the spec anew, in another spelling than the user's.
+func (c *Controller) addFinalizer(ctx context.Context, class *v1beta1.CellClass) error {
+	before := class.DeepCopy()
+	if !controllerutil.AddFinalizer(class, v1beta1.Finalizer) {
+		return nil
+	}
+	if err := c.Client.Patch(ctx, class, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	return nil
 }
 
 func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.CellClass) error {

@@ -282,7 +282,10 @@ func TestLookedUpAgain(t *testing.T) {
 	b.ready(class)
 	calls := func() int { return len(b.cloud.Calls("DescribeImages")) }
 	before := calls()
-	edit(b, class, func(c *v1beta1.CellClass) { c.Labels["more"] = "labels" })
+	labels := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"more":"labels"}}}`))
+	if err := b.Patch(t.Context(), class, labels); err != nil {
+		t.Fatal(err)
+	}
 	b.poke(class)
 	b.clock.Advance(resolveEvery - time.Minute)
 	b.poke(class)

@@ -27,7 +27,7 @@ import (
 // workers is how many classes are worked on at once; each may wait for the cloud.
 const workers = 10
 
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses/status,verbs=update
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;create;patch;delete
