@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,14 +31,14 @@ const (
 )
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "catalogue:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer) error {
-	dir, err := download()
+func run(ctx context.Context, out io.Writer) error {
+	dir, err := download(ctx)
 	if err != nil {
 		return fmt.Errorf("downloading %s: %w", module, err)
 	}
@@ -57,8 +58,8 @@ func run(out io.Writer) error {
 }
 
 // download gives the directory of the module's source.
-func download() (string, error) {
-	answer, err := exec.Command("go", "mod", "download", "-json", module).Output()
+func download(ctx context.Context) (string, error) {
+	answer, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
 	if err != nil {
 		return "", err
 	}

@@ -69,10 +69,10 @@ func isDescribe(action string) bool { return strings.HasPrefix(action, Describes
 
 // priorityOf: what ends something goes first, what costs something last.
 func priorityOf(action string) priority {
-	switch {
-	case action == "TerminateInstances", action == "DeleteRoute":
+	switch action {
+	case "TerminateInstances", "DeleteRoute":
 		return first
-	case action == "RunInstances":
+	case "RunInstances":
 		return last
 	}
 	return second
