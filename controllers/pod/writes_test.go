@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// An ordinary pod is written to when it is given to its agent, when it runs,
-// when it has ended, and when it goes, and no more: the fifth write is the
-// user's deletion.
+// An ordinary pod is written to when it is first seen, when it is given to its
+// agent, when it runs, when it has ended, and when it goes, and no more: the
+// sixth write is the user's deletion.
 func TestWritesOfAnOrdinaryPod(t *testing.T) {
 	s := newScene(t)
 	s.operator()
@@ -35,7 +35,7 @@ func TestWritesOfAnOrdinaryPod(t *testing.T) {
 	s.cellEnds(cell)
 	following.Stop()
 	reading.Wait()
-	if len(writes) != 5 {
+	if len(writes) != 6 {
 		t.Errorf("%d writes: %v", len(writes), writes)
 	}
 }
