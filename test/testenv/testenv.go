@@ -28,6 +28,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/dev"
 	"kip.elotl.co/hack/localaws/admin"
+	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
 	"kip.elotl.co/hack/localaws/throttle"
 )
@@ -168,11 +169,23 @@ func (e *Env) Launches(ctx context.Context, tag string) ([]journal.Entry, error)
 
 // SetLimits changes how fast the emulated cloud may be asked.
 func (e *Env) SetLimits(ctx context.Context, settings throttle.Settings) error {
-	body, err := json.Marshal(settings)
+	return e.tellAdmin(ctx, http.MethodPut, "limits", settings)
+}
+
+// RunDry has the emulated cloud give no instances of a type; it does again when wet is called.
+func (e *Env) RunDry(ctx context.Context, instanceType string) (wet func(context.Context) error, err error) {
+	err = e.tellAdmin(ctx, http.MethodPost, "faults", faults.Plan{Capacity: []faults.Dry{{InstanceType: instanceType}}})
+	return func(ctx context.Context) error {
+		return e.tellAdmin(ctx, http.MethodDelete, "faults/capacity?"+url.Values{"instanceType": {instanceType}}.Encode(), nil)
+	}, err
+}
+
+func (e *Env) tellAdmin(ctx context.Context, method, path string, what any) error {
+	body, err := json.Marshal(what)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+e.Endpoints.AWS+admin.Prefix+"limits", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+e.Endpoints.AWS+admin.Prefix+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -182,7 +195,7 @@ func (e *Env) SetLimits(ctx context.Context, settings throttle.Settings) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("setting the emulator's limits: %s", response.Status)
+		return fmt.Errorf("telling the emulator %s: %s", path, response.Status)
 	}
 	return nil
 }
