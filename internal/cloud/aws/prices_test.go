@@ -167,7 +167,7 @@ func TestTheNewestSpotPriceCounts(t *testing.T) {
 
 func TestSpotPrices(t *testing.T) {
 	e := newEmulator(t)
-	e.pageSize = 5
+	e.pageSize = 100
 	got, err := e.SpotPrices(t.Context())
 	if err != nil || len(got) < 10 || len(e.calls("DescribeSpotPriceHistory")) < 2 {
 		t.Fatalf("%d prices by %d calls, %v", len(got), len(e.calls("DescribeSpotPriceHistory")), err)
