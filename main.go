@@ -60,12 +60,6 @@ type options struct {
 	zap          zap.Options
 }
 
-// The values of --aws-limits.
-const (
-	limitsPublished = "published"
-	limitsNone      = "none"
-)
-
 func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.namespace, "namespace", "kip-system", "the operator's own namespace, which holds its Secret and its lease")
 	flags.StringVar(&o.clusterID, "cluster-id", "", "tags all that is made in the cloud; the UID of namespace kube-system when empty")
@@ -75,7 +69,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica act")
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
-	flags.StringVar(&o.awsLimits, "aws-limits", limitsPublished, "how fast AWS is asked: published (EC2's published token buckets) or none (for accounts with raised limits, and emulators)")
+	flags.StringVar(&o.awsLimits, "aws-limits", "published", "how fast EC2 is asked, as token buckets: published (what EC2 publishes), none, or a list of burst/perSecond for what the account has otherwise, such as RunInstances=50/20,Describe=200/40")
 	flags.BoolVar(&o.printVersion, "version", false, "print the version and end")
 	o.zap.BindFlags(flags)
 }
@@ -259,13 +253,9 @@ func newKubeletAPI(o options, parts kubeletapi.Options) (*kubeletapi.Server, err
 }
 
 func newCloud(ctx context.Context, o options) (*aws.Client, error) {
-	limits := aws.DefaultLimits()
-	switch o.awsLimits {
-	case limitsPublished:
-	case limitsNone:
-		limits = aws.Unlimited()
-	default:
-		return nil, fmt.Errorf("--aws-limits=%s: must be %s or %s", o.awsLimits, limitsPublished, limitsNone)
+	limits, err := aws.ParseLimits(o.awsLimits)
+	if err != nil {
+		return nil, fmt.Errorf("--aws-limits=%s: %w", o.awsLimits, err)
 	}
 	return aws.New(ctx, aws.Options{Version: version, Limits: limits})
 }
