@@ -82,7 +82,8 @@ type CellSpec struct {
 	InstanceProfile string `json:"instanceProfile,omitempty"`
 
 	// privateIPOnly: true gives the cell no public address, false gives it
-	// one. The class's privateIPOnly where it is absent.
+	// one unless the class's privateIPOnly is true. The class's where it is
+	// absent.
 	// +optional
 	PrivateIPOnly *bool `json:"privateIPOnly,omitempty"`
 

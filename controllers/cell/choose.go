@@ -57,8 +57,8 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	ask := selection.AskOf(&s.cell.Spec, s.class, extra.perHour())
 	for {
 		found := selection.Select(rules, &ask, c.capacity, offeringsShown)
-		if len(found) == 0 && byDefault(s, &ask) && len(ask.Terms) > 0 {
-			ask.Type = "" // the pod is particular about where it runs: another type may do
+		if len(found) == 0 && byDefault(s, &ask) && c.excluded(rules, &ask) {
+			ask.Type = "" // the pod does not want the default type: another may do
 			continue
 		}
 		if len(found) == 0 {
@@ -72,6 +72,16 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 			return &choice{found[0], found[1:], extra}, nil
 		}
 	}
+}
+
+// excluded says whether what the pod says of zone, type and architecture rules
+// out the type that is asked for, wherever it has capacity.
+func (c *Controller) excluded(rules *selection.Rules, ask *selection.Ask) bool {
+	if len(ask.Terms) == 0 {
+		return false
+	}
+	step, _ := selection.Nearest(rules, ask, c.capacity)
+	return step == selection.StepAffinity || step == selection.StepZone
 }
 
 // byDefault says whether a type is asked for that only the class names.

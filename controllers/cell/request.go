@@ -95,11 +95,14 @@ func securityGroups(s *scope) []string {
 	return groups
 }
 
+// privateIPOnly: a Cell may do without a public address, but not have one where
+// its class gives none.
 func privateIPOnly(s *scope) *bool {
-	if s.cell.Spec.PrivateIPOnly != nil {
-		return s.cell.Spec.PrivateIPOnly
+	class := s.class.Spec.PrivateIPOnly
+	if s.cell.Spec.PrivateIPOnly == nil || class != nil && *class {
+		return class
 	}
-	return s.class.Spec.PrivateIPOnly
+	return s.cell.Spec.PrivateIPOnly
 }
 
 // rootVolume is at least as large as the image's own.

@@ -122,11 +122,16 @@ func (c *Controller) endCell(ctx context.Context, s *scope) error {
 	return c.deleteCell(ctx, s.cell)
 }
 
+// deleteCell deletes a Cell once, however long the cache shows it as before.
 func (c *Controller) deleteCell(ctx context.Context, cell *v1beta1.Cell) error {
+	if c.written.Removed(cell) {
+		return nil
+	}
 	err := c.Client.Delete(ctx, cell, client.Preconditions{UID: &cell.UID})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting Cell %s: %w", cell.Name, err)
 	}
+	c.written.NoteRemoved(cell)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pod").
 		Watches(&corev1.Pod{}, c.podEvents(), builder.WithPredicates(predicate.NewPredicateFuncs(maybeOurs))).
-		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(podOfCell)).
+		Watches(&v1beta1.Cell{}, c.cellEvents()).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.podsOfNode), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.podsOfClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(c.observers.events, &handler.TypedEnqueueRequestForObject[*corev1.Pod]{})).
@@ -84,6 +84,20 @@ func (c *Controller) podEvents() handler.EventHandler {
 				c.written.Forget(pod.UID)
 				c.forgetLogs(pod)
 			}
+			enqueue.Delete(ctx, e, q)
+		},
+	}
+}
+
+// cellEvents enqueues the pods of Cells, and drops what is kept in memory of
+// Cells that are gone.
+func (c *Controller) cellEvents() handler.EventHandler {
+	enqueue := handler.EnqueueRequestsFromMapFunc(podOfCell)
+	return handler.Funcs{
+		CreateFunc: enqueue.Create,
+		UpdateFunc: enqueue.Update,
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			c.written.Forget(e.Object.GetUID())
 			enqueue.Delete(ctx, e, q)
 		},
 	}

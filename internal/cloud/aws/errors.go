@@ -101,6 +101,8 @@ func kindOf(err error) cloud.Kind {
 		return kind
 	case strings.HasSuffix(code, ".NotFound"):
 		return cloud.KindNotFound
+	case strings.HasPrefix(code, "AuthFailure."): // such as .ServiceLinkedRoleCreationNotPermitted, of an account's first Spot instance
+		return cloud.KindUnauthorized
 	case status(err) >= http.StatusInternalServerError:
 		return cloud.KindTransient
 	case strings.HasPrefix(code, "Invalid"), strings.HasPrefix(code, "Missing"), strings.HasPrefix(code, "Malformed"), strings.HasSuffix(code, ".Malformed"):

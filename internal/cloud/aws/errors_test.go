@@ -72,6 +72,8 @@ func TestErrorsOfALaunch(t *testing.T) {
 		{400, "InstanceLimitExceeded", "x", once, cloud.Error{Kind: cloud.KindQuota}},
 		{400, "InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '" + subnetA + "' to satisfy the requested number of instances.", once,
 			cloud.Error{Kind: cloud.KindSubnetFull}},
+		{403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", "The provided credentials do not have permission to create the service-linked role for EC2 Spot Instances.", once,
+			cloud.Error{Kind: cloud.KindUnauthorized}},
 		{403, "UnauthorizedOperation", "You are not authorized to perform this operation." + encoded, once,
 			cloud.Error{Kind: cloud.KindUnauthorized, Message: "You are not authorized to perform this operation."}},
 		{403, "UnauthorizedOperation", "You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/kip/s is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/r because no identity-based policy allows the iam:PassRole action." + encoded, once,
