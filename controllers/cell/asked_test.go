@@ -107,6 +107,29 @@ func TestLaunchCall(t *testing.T) {
 	})
 }
 
+// TestNoPublicAddressAgainstTheClass: where the class gives none, nobody gets one.
+func TestNoPublicAddressAgainstTheClass(t *testing.T) {
+	yes, no := true, false
+	for name, test := range map[string]struct {
+		class, cell *bool
+		public      string
+	}{
+		"class":          {&yes, nil, "false"},
+		"against it":     {&yes, &no, "false"},
+		"cell":           {&no, &yes, "false"},
+		"both public":    {&no, &no, "true"},
+		"only the cell":  {nil, &no, "true"},
+		"as the subnets": {nil, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t).start()
+			b.readyClass(func(s *v1beta1.CellClassSpec) { s.PrivateIPOnly = test.class })
+			b.booting(b.cell(func(c *v1beta1.Cell) { c.Spec.PrivateIPOnly = test.cell }))
+			b.wantParams(map[string]string{"NetworkInterface.1.AssociatePublicIpAddress": test.public})
+		})
+	}
+}
+
 // TestKilledAtParticularLaunch: the repeated call is the same in all that was
 // asked for, so that the token finds the instance.
 func TestKilledAtParticularLaunch(t *testing.T) {
