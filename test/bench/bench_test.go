@@ -126,7 +126,7 @@ func TestSumUp(t *testing.T) {
 		Pods: 2, BoundToLaunch: 0.15, FirstLaunch: 0.25, LastLaunch: 0.4, RunningP50: 0.5, RunningMax: 1, Gone: 2,
 		RSSBefore: 10, RSSAfter: 20, Peak: 30, CPUSeconds: 2,
 		AWSCalls: map[string]int{"RunInstances": 3, "DescribeInstances": 1}, AWSCallsPerPod: 2,
-		Writes: map[string]int{"create cells": 2, "patch cells/status": 4}, WritesPerPod: 3,
+		Writes: map[string]int{"create cells": 2, "patch cells/status": 4}, WritesPerPod: 3, CellWritesPerPod: 3,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
