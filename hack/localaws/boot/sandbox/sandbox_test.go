@@ -79,6 +79,7 @@ func requireHost(t *testing.T) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	requireHost(t)
+	clearKilled(t)
 	before := hostState(t)
 	fcfg := fabric.Config{Name: testName(), Subnet: testSubnet}
 	network, err := fabric.Up(fcfg)
