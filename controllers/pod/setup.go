@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/retry"
 )
 
 // workers is how many pods are worked on at once; each waits for the API server
@@ -60,7 +60,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.podsOfNode), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.podsOfClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(c.observers.events, &handler.TypedEnqueueRequestForObject[*corev1.Pod]{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backOffAfterErrors()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(c)
 }
 
@@ -170,10 +170,4 @@ func Slim(o any) (any, error) {
 		},
 		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
 	}, nil
-}
-
-// backOffAfterErrors tries again after 5 ms, doubling to half a minute, so that
-// an outage of the cloud or the API server does not outlast itself.
-func backOffAfterErrors() workqueue.TypedRateLimiter[reconcile.Request] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, 30*time.Second)
 }
