@@ -98,7 +98,11 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	}
 	want := &nodev1.Scheduling{
 		NodeSelector: map[string]string{"kip.elotl.co/cell-class": b.name},
-		Tolerations:  []corev1.Toleration{{Key: "virtual-kubelet.io/provider", Operator: "Equal", Value: "kip", Effect: "NoSchedule"}},
+		Tolerations: []corev1.Toleration{
+			{Key: "virtual-kubelet.io/provider", Operator: "Equal", Value: "kip", Effect: "NoSchedule"},
+			{Key: "node.kubernetes.io/not-ready", Operator: "Exists", Effect: "NoExecute"},
+			{Key: "node.kubernetes.io/unreachable", Operator: "Exists", Effect: "NoExecute"},
+		},
 	}
 	if diff := cmp.Diff(want, runtimeClass.Scheduling); diff != "" || runtimeClass.Handler != "kip" {
 		t.Errorf("handler %s, scheduling (-want +got):\n%s", runtimeClass.Handler, diff)

@@ -39,9 +39,10 @@ func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
 }
 
 // bearOutages clears the time limits of the tolerations that the API server
-// gives every pod, so that an outage of the operator, which makes the virtual
-// node look unreachable, evicts no pod: neither one that runs nor one that
-// waits for its cell. It updates pod to what was written.
+// gives every pod that names no RuntimeClass of ours, so that an outage of the
+// operator, which makes the virtual node look unreachable, evicts no pod:
+// neither one that runs nor one that waits for its cell. It updates pod to what
+// was written.
 func (c *Controller) bearOutages(ctx context.Context, pod *corev1.Pod) error {
 	before := pod.DeepCopy()
 	for i := range pod.Spec.Tolerations {

@@ -121,6 +121,9 @@ func conditions(_ *v1beta1.CellClass, now metav1.Time) []corev1.NodeCondition {
 }
 
 // RuntimeClass lets a pod ask for the class's node by runtimeClassName alone.
+// An outage of the operator, which makes the node look unreachable, evicts none
+// of these pods: their tolerations of that, which the API server would limit to
+// 300 s (admission plugin DefaultTolerationSeconds), have no time limit.
 func RuntimeClass(class *v1beta1.CellClass) *nodev1.RuntimeClass {
 	taint := Taint()
 	return &nodev1.RuntimeClass{
@@ -131,9 +134,11 @@ func RuntimeClass(class *v1beta1.CellClass) *nodev1.RuntimeClass {
 		Handler: v1beta1.Provider,
 		Scheduling: &nodev1.Scheduling{
 			NodeSelector: map[string]string{v1beta1.LabelCellClass: class.Name},
-			Tolerations: []corev1.Toleration{{
-				Key: taint.Key, Operator: corev1.TolerationOpEqual, Value: taint.Value, Effect: taint.Effect,
-			}},
+			Tolerations: []corev1.Toleration{
+				{Key: taint.Key, Operator: corev1.TolerationOpEqual, Value: taint.Value, Effect: taint.Effect},
+				{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+				{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+			},
 		},
 	}
 }

@@ -139,7 +139,7 @@ func (f figures) bounds() []string {
 		notes = append(notes, "Memory: a long poll with TLS and its buffers for each pod, and the pages of the program.")
 	}
 	if f.WritesPerPod > 8 {
-		notes = append(notes, "Writes: those on the Cell are create, attempt, launched, ready, delete and finalizer. The pod takes the others: tolerations, "+
+		notes = append(notes, "Writes: those on the Cell are create, attempt, launched, ready, delete and finalizer. The pod takes the others: "+
 			"mark, token, Running, its end, removal; the launch has an event of its own.")
 	}
 	return notes

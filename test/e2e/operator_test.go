@@ -120,23 +120,29 @@ func startOperator(t *testing.T, env *testenv.Env) {
 	}
 }
 
-// While the operator is away the node is unreachable and its pods are to be evicted after the tolerationSeconds that they had, which Kip
-// has cleared. That eviction works is seen by a pod that it could not clear them for. There is a healthy node besides, since no pod is
-// evicted when all nodes are unreachable at once.
+// While the operator is away the node is unreachable and its pods are to be evicted after the tolerationSeconds that they had, which the
+// RuntimeClass has overruled, or Kip has cleared. That eviction works is seen by a pod that it could not clear them for. There is a healthy
+// node besides, since no pod is evicted when all nodes are unreachable at once.
 func TestOperatorAway(t *testing.T) {
 	env := environment(t)
 	keepHealthyNode(t, env)
 	class := readyClass(t, env, "away")
 	ns := namespace(t, env)
-	pod := newPod(env, ns, "stays", class, forever, impatient)
-	create(t, env, pod)
-	waitForPhase(t, env, pod, corev1.PodRunning)
+	node := &corev1.Node{}
+	withoutRuntimeClass := func(p *corev1.Pod) { p.Spec.RuntimeClassName, p.Spec.NodeName = nil, v1beta1.NodeName(class.Name) }
+	pods := []*corev1.Pod{
+		newPod(env, ns, "stays", class, forever, impatient),
+		newPod(env, ns, "bound", class, forever, impatient, withoutRuntimeClass),
+	}
+	for _, pod := range pods {
+		create(t, env, pod)
+		waitForPhase(t, env, pod, corev1.PodRunning)
+	}
 
 	t.Cleanup(func() { startOperator(t, env) })
 	if err := proc.Stop(t.Context(), env.Dir, dev.Operator, 0); err != nil {
 		t.Fatal(err)
 	}
-	node := &corev1.Node{}
 	testenv.Eventually(t, nodeGrace+soon, "node tainted", func(ctx context.Context) error {
 		if err := env.Get(ctx, client.ObjectKey{Name: v1beta1.NodeName(class.Name)}, node); err != nil {
 			return err
@@ -148,7 +154,7 @@ func TestOperatorAway(t *testing.T) {
 		}
 		return fmt.Errorf("taints %+v", node.Spec.Taints)
 	})
-	canary := newPod(env, ns, "canary", class, forever, impatient, func(p *corev1.Pod) { p.Spec.NodeName = node.Name })
+	canary := newPod(env, ns, "canary", class, forever, impatient, withoutRuntimeClass)
 	create(t, env, canary)
 	testenv.Eventually(t, soon, "canary evicted", func(ctx context.Context) error {
 		err := env.Get(ctx, client.ObjectKeyFromObject(canary), canary)
@@ -157,16 +163,20 @@ func TestOperatorAway(t *testing.T) {
 		}
 		return nil
 	})
-	uid := pod.UID
-	if err := env.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil || pod.UID != uid || !pod.DeletionTimestamp.IsZero() {
-		t.Errorf("the pod was deleted: %v, %v", pod.DeletionTimestamp, err)
+	for _, pod := range pods {
+		uid := pod.UID
+		if err := env.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil || pod.UID != uid || !pod.DeletionTimestamp.IsZero() {
+			t.Errorf("pod %s was deleted: %v, %v", pod.Name, pod.DeletionTimestamp, err)
+		}
 	}
 	startOperator(t, env)
 	waitForNode(t, env, class)
-	waitForPhase(t, env, pod, corev1.PodRunning)
-	for _, status := range pod.Status.ContainerStatuses {
-		if status.RestartCount != 0 {
-			t.Errorf("container %s was restarted %d times", status.Name, status.RestartCount)
+	for _, pod := range pods {
+		waitForPhase(t, env, pod, corev1.PodRunning)
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.RestartCount != 0 {
+				t.Errorf("container %s of pod %s was restarted %d times", status.Name, pod.Name, status.RestartCount)
+			}
 		}
 	}
 }
