@@ -326,6 +326,13 @@ type CellClassStatus struct {
 	// vpcID is the VPC of the subnets.
 	// +optional
 	VPCID string `json:"vpcID,omitempty"`
+	// securityGroups are the IDs of the groups that every cell is in:
+	// spec.extraSecurityGroups, or the VPC's default group.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=32
+	SecurityGroups []string `json:"securityGroups,omitempty"`
 	// cells counts the Cells of this class, readyCells those whose agent answers.
 	// +optional
 	Cells int32 `json:"cells"`

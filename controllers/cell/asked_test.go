@@ -107,6 +107,19 @@ func TestLaunchCall(t *testing.T) {
 	})
 }
 
+// TestGroupsBesideTheDefault: a class that names no group has the VPC's default
+// one, and a pod's groups come beside it.
+func TestGroupsBesideTheDefault(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(func(s *v1beta1.CellClassSpec) { s.ExtraSecurityGroups = nil })
+	b.booting(b.cell(func(c *v1beta1.Cell) { c.Spec.SecurityGroups = []string{"sg-0000000c0ffee0021"} }))
+	b.wantParams(map[string]string{
+		"NetworkInterface.1.SecurityGroupId.1": "sg-0000000c0ffee0020",
+		"NetworkInterface.1.SecurityGroupId.2": "sg-0000000c0ffee0021",
+		"NetworkInterface.1.SecurityGroupId.3": "",
+	})
+}
+
 // TestNoPublicAddressAgainstTheClass: where the class gives none, nobody gets one.
 func TestNoPublicAddressAgainstTheClass(t *testing.T) {
 	yes, no := true, false
@@ -194,17 +207,22 @@ func TestNothingWillDo(t *testing.T) {
 // asked for again at once.
 func TestRefusedLaunch(t *testing.T) {
 	for name, test := range map[string]struct {
-		cell func(*v1beta1.Cell)
-		text string
+		cell         func(*v1beta1.Cell)
+		reason, text string
 	}{
-		"security group":   {func(c *v1beta1.Cell) { c.Spec.SecurityGroups = []string{"sg-0123456789abcdef0"} }, "sg-0123456789abcdef0"},
-		"instance profile": {func(c *v1beta1.Cell) { c.Spec.InstanceProfile = "nobodys" }, "nobodys"},
+		"security group": {func(c *v1beta1.Cell) { c.Spec.SecurityGroups = []string{group, "sg-0123456789abcdef0"} },
+			v1beta1.ReasonGroupNotFound, `spec.securityGroups: "sg-0123456789abcdef0": no security group of this ID in VPC vpc-0000000c0ffee0001`},
+		"instance profile": {func(c *v1beta1.Cell) { c.Spec.InstanceProfile = "nobodys" },
+			v1beta1.ReasonProfileNotFound, `spec.instanceProfile: "nobodys": no instance profile`},
+		"instance profile by ARN": {func(c *v1beta1.Cell) { c.Spec.InstanceProfile = "arn:aws:iam::123456789012:instance-profile/nobodys" },
+			v1beta1.ReasonProfileNotFound, `spec.instanceProfile: "arn:aws:iam::123456789012:instance-profile/nobodys": no instance profile`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t).start()
 			b.readyClass()
 			cell := b.cell(test.cell)
-			b.unready(cell, v1beta1.ReasonLaunchFailed, test.text)
+			b.unready(cell, test.reason, test.text)
+			b.event(cell, test.reason)
 			b.clock.Advance(refusedFirst / 2)
 			b.pokeAndWait(cell)
 			if calls := b.cloud.Calls("RunInstances"); len(calls) != 1 {

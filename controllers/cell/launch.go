@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,12 +143,35 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		return stopAndLookAfter(atOnce), nil
 	}
 	c.giveUp(s.cell, attempt, err)
+	if p := askedFor(s, err); p != nil {
+		notLaunched(s.cell, p.reason, p.message)
+		return stopAndLookAfter(c.backOff(s.cell, attempt.Fingerprint)), nil
+	}
 	reason := reasonOf(err)
 	if reason == v1beta1.ReasonCloudError {
 		reason = v1beta1.ReasonLaunchFailed
 	}
 	notLaunched(s.cell, reason, fmt.Sprintf("launching %s: %v", attempt.InstanceType, err))
 	return stopAndLookAfter(c.backOff(s.cell, attempt.Fingerprint)), nil
+}
+
+// askedFor names the field of the Cell that a refused launch is about: what the
+// cloud knows nothing of is found out by the launch call alone.
+func askedFor(s *scope, err error) *problem {
+	answer := (*cloud.Error)(nil)
+	if !errors.As(err, &answer) || answer.Subject == "" {
+		return nil
+	}
+	spec, subject := &s.cell.Spec, answer.Subject
+	switch {
+	case slices.Contains(spec.SecurityGroups, subject) && !slices.Contains(s.class.Status.SecurityGroups, subject):
+		return &problem{reason: v1beta1.ReasonGroupNotFound,
+			message: fmt.Sprintf("spec.securityGroups: %q: no security group of this ID in VPC %s (%v)", subject, s.class.Status.VPCID, err)}
+	case spec.InstanceProfile == subject:
+		return &problem{reason: v1beta1.ReasonProfileNotFound,
+			message: fmt.Sprintf("spec.instanceProfile: %q: no instance profile of this name or ARN (%v)", subject, err)}
+	}
+	return nil
 }
 
 // reasonOf is the reason for a condition that an error of the cloud leads to.

@@ -24,12 +24,14 @@ func classProblem(s *scope) *problem {
 			message: fmt.Sprintf("CellClass %q is being deleted", s.class.Name)}
 	}
 	ready := meta.FindStatusCondition(s.class.Status.Conditions, v1beta1.ConditionReady)
-	if ready == nil || ready.ObservedGeneration != s.class.Generation {
+	current := ready != nil && ready.ObservedGeneration == s.class.Generation
+	if current && ready.Status != metav1.ConditionTrue {
+		return &problem{reason: ready.Reason, message: fmt.Sprintf("CellClass %q: %s", s.class.Name, ready.Message)}
+	}
+	// An operator that did not know of groups in the status may have been the last to look.
+	if !current || len(s.class.Status.SecurityGroups) == 0 {
 		return &problem{reason: v1beta1.ReasonClassNotReady,
 			message: fmt.Sprintf("CellClass %q is being looked up in the cloud", s.class.Name)}
-	}
-	if ready.Status != metav1.ConditionTrue {
-		return &problem{reason: ready.Reason, message: fmt.Sprintf("CellClass %q: %s", s.class.Name, ready.Message)}
 	}
 	return nil
 }
@@ -86,7 +88,7 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 
 // securityGroups are the class's and the Cell's own, each once.
 func securityGroups(s *scope) []string {
-	groups := slices.Clone(s.class.Spec.ExtraSecurityGroups)
+	groups := slices.Clone(s.class.Status.SecurityGroups)
 	for _, id := range s.cell.Spec.SecurityGroups {
 		if !slices.Contains(groups, id) {
 			groups = append(groups, id)

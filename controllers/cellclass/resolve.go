@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,7 +126,7 @@ func (c *Controller) resolveSubnets(ctx context.Context, class *v1beta1.CellClas
 func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass) error {
 	ids := class.Spec.ExtraSecurityGroups
 	if len(ids) == 0 {
-		return nil
+		return c.resolveDefaultGroup(ctx, class)
 	}
 	groups, err := c.Cloud.SecurityGroups(ctx, ids)
 	if cloud.IsNotFound(err) {
@@ -141,6 +142,21 @@ func (c *Controller) resolveGroups(ctx context.Context, class *v1beta1.CellClass
 				i, group.ID, group.VPCID, class.Status.VPCID)
 		}
 	}
+	class.Status.SecurityGroups = slices.Clone(ids)
+	return nil
+}
+
+// resolveDefaultGroup finds the group that EC2 would take: it is named in each
+// launch, so that a pod's groups come beside it and not in its place.
+func (c *Controller) resolveDefaultGroup(ctx context.Context, class *v1beta1.CellClass) error {
+	group, err := c.Cloud.DefaultSecurityGroup(ctx, class.Status.VPCID)
+	if cloud.IsNotFound(err) {
+		return found(v1beta1.ReasonGroupNotFound, "spec.extraSecurityGroups: none is named, and %s has no default group", class.Status.VPCID)
+	}
+	if err != nil {
+		return fmt.Errorf("the default security group of %s: %w", class.Status.VPCID, err)
+	}
+	class.Status.SecurityGroups = []string{group.ID}
 	return nil
 }
 

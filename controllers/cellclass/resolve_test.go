@@ -26,7 +26,7 @@ func TestResolved(t *testing.T) {
 	want := v1beta1.CellClassStatus{
 		Conditions: is.Status.Conditions,
 		Node:       "kip-resolved",
-		VPCID:      vpc, Architecture: "amd64",
+		VPCID:      vpc, Architecture: "amd64", SecurityGroups: []string{group},
 		Subnets: []v1beta1.ResolvedSubnet{
 			{ID: subnetA, Zone: "us-east-1a", FreeAddresses: 59}, {ID: subnetB, Zone: "us-east-1b", FreeAddresses: 59},
 		},
@@ -46,6 +46,36 @@ func TestResolved(t *testing.T) {
 			t.Errorf("%s was called %d times", action, n)
 		}
 	}
+}
+
+// TestDefaultGroup: the VPC's own group is named where the class names none, and
+// only there.
+func TestDefaultGroup(t *testing.T) {
+	b := newBench(t).start()
+	const defaultGroup, extra = "sg-0000000c0ffee0020", "sg-0000000c0ffee0021"
+	class := b.class(func(s *v1beta1.CellClassSpec) { s.ExtraSecurityGroups = nil })
+	if is := b.ready(class); !slices.Equal(is.Status.SecurityGroups, []string{defaultGroup}) {
+		t.Errorf("groups %v", is.Status.SecurityGroups)
+	}
+	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.ExtraSecurityGroups = []string{extra} })
+	if is := b.ready(class); !slices.Equal(is.Status.SecurityGroups, []string{extra}) {
+		t.Errorf("groups %v", is.Status.SecurityGroups)
+	}
+}
+
+// withoutGroups is a cloud whose VPC has no default group.
+type withoutGroups struct{ Cloud }
+
+func (withoutGroups) DefaultSecurityGroup(_ context.Context, vpcID string) (cloud.SecurityGroup, error) {
+	return cloud.SecurityGroup{}, cloud.NotFound("ec2:DescribeSecurityGroups", vpcID)
+}
+
+func TestNoDefaultGroup(t *testing.T) {
+	b := newBench(t)
+	b.wrap = func(o *Options) { o.Cloud = withoutGroups{o.Cloud} }
+	b.start()
+	b.unready(b.class(func(s *v1beta1.CellClassSpec) { s.ExtraSecurityGroups = nil }),
+		v1beta1.ReasonGroupNotFound, "spec.extraSecurityGroups", vpc)
 }
 
 func TestImagesByFilter(t *testing.T) {

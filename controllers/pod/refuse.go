@@ -82,8 +82,14 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 // is a field of the Cell, what of the pod it was made from.
 func blame(pod *corev1.Pod, ready *metav1.Condition) *refusal {
 	message := ready.Message
-	if rest, ok := strings.CutPrefix(message, "spec.instanceType: "); ok {
-		message = fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationInstanceType, rest)
+	for _, from := range []struct{ field, annotation string }{
+		{"spec.instanceType: ", v1beta1.AnnotationInstanceType},
+		{"spec.securityGroups: ", v1beta1.AnnotationSecurityGroups},
+		{"spec.instanceProfile: ", v1beta1.AnnotationInstanceProfile},
+	} {
+		if rest, ok := strings.CutPrefix(message, from.field); ok {
+			message = fmt.Sprintf("annotation %s: %s", from.annotation, rest)
+		}
 	}
 	if rest, ok := strings.CutPrefix(message, "spec.volumeSize: "); ok {
 		if _, asked := pod.Annotations[v1beta1.AnnotationVolumeSize]; asked {

@@ -117,6 +117,23 @@ func TestProblemOfTheClass(t *testing.T) {
 	s.running(p)
 }
 
+// What the cloud knows nothing of is shown as the annotation that names it.
+func TestProblemOfAnAnnotation(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p := s.add("web")
+	cell := s.cellOf(p)
+	for _, problem := range []struct{ reason, message, shown string }{
+		{v1beta1.ReasonGroupNotFound, `spec.securityGroups: "sg-01234567": no security group of this ID in VPC vpc-1`,
+			`annotation pod.elotl.co/security-groups: "sg-01234567": no security group of this ID in VPC vpc-1`},
+		{v1beta1.ReasonProfileNotFound, `spec.instanceProfile: "nobodys": no instance profile of this name or ARN`,
+			`annotation pod.elotl.co/instance-profile: "nobodys": no instance profile of this name or ARN`},
+	} {
+		s.setReady(cell, metav1.ConditionFalse, problem.reason, problem.message)
+		s.refusedWith(p, problem.reason, problem.shown)
+	}
+}
+
 // A changed image would make a kubelet restart the container; a cell goes on,
 // and that is told.
 func TestImageChangedOfARunningPod(t *testing.T) {

@@ -65,6 +65,10 @@ type Networks interface {
 	// SecurityGroups describes the groups in the order of ids. KindNotFound as
 	// for Subnets.
 	SecurityGroups(ctx context.Context, ids []string) ([]SecurityGroup, error)
+	// DefaultSecurityGroup describes the group that EC2 gives to what is
+	// launched in a VPC without naming one. KindNotFound when there is no such
+	// VPC.
+	DefaultSecurityGroup(ctx context.Context, vpcID string) (SecurityGroup, error)
 }
 
 // Routes sends the traffic for other addresses to instances.

@@ -145,7 +145,8 @@ func namedIn(message string, ids []string) []string {
 	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" '\"[](),;:/", r) })
 	var named []string
 	for _, id := range ids {
-		if id != "" && (slices.Contains(words, id) || slices.Contains(words, id+".")) {
+		arn := strings.HasPrefix(id, "arn:") && strings.Contains(message, id)
+		if id != "" && (arn || slices.Contains(words, id) || slices.Contains(words, id+".")) {
 			named = append(named, id)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,12 +24,18 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]+$`)
 func (c *Client) Launch(ctx context.Context, req cloud.LaunchRequest) (cloud.Instance, error) {
 	out, err := c.ec2.RunInstances(ctx, runInput(req))
 	if err != nil {
-		return cloud.Instance{}, sorted("RunInstances", err, append([]string{req.ImageID, req.SubnetID, req.InstanceType, req.InstanceProfile}, req.SecurityGroups...)...)
+		return cloud.Instance{}, sorted("RunInstances", err, launchSubjects(req)...)
 	}
 	if len(out.Instances) != 1 {
 		return cloud.Instance{}, &cloud.Error{Kind: cloud.KindTransient, Action: "ec2:RunInstances", Message: "the answer does not hold one instance"}
 	}
 	return instanceOf(out.Instances[0]), nil
+}
+
+// launchSubjects are what a refused launch may be about. Groups come first: a
+// group of another VPC is named together with the subnet.
+func launchSubjects(req cloud.LaunchRequest) []string {
+	return append(slices.Clone(req.SecurityGroups), req.ImageID, req.SubnetID, req.InstanceType, req.InstanceProfile)
 }
 
 // runInput must be a function of req: the same ClientToken with another request

@@ -43,11 +43,32 @@ func (c *Client) SecurityGroups(ctx context.Context, ids []string) ([]cloud.Secu
 			return nil, sorted("DescribeSecurityGroups", err, ids...)
 		}
 		for _, g := range page.SecurityGroups {
-			id := aws.ToString(g.GroupId)
-			found[id] = cloud.SecurityGroup{ID: id, Name: aws.ToString(g.GroupName), VPCID: aws.ToString(g.VpcId)}
+			found[aws.ToString(g.GroupId)] = groupOf(g)
 		}
 	}
 	return inOrder("ec2:DescribeSecurityGroups", ids, found)
+}
+
+// defaultGroup is the name of the group that each VPC has and keeps.
+const defaultGroup = "default"
+
+// DefaultSecurityGroup implements cloud.Networks.
+func (c *Client) DefaultSecurityGroup(ctx context.Context, vpcID string) (cloud.SecurityGroup, error) {
+	out, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
+		{Name: aws.String("vpc-id"), Values: []string{vpcID}},
+		{Name: aws.String("group-name"), Values: []string{defaultGroup}},
+	}})
+	if err != nil {
+		return cloud.SecurityGroup{}, sorted("DescribeSecurityGroups", err, vpcID)
+	}
+	if len(out.SecurityGroups) == 0 {
+		return cloud.SecurityGroup{}, cloud.NotFound("ec2:DescribeSecurityGroups", vpcID)
+	}
+	return groupOf(out.SecurityGroups[0]), nil
+}
+
+func groupOf(g types.SecurityGroup) cloud.SecurityGroup {
+	return cloud.SecurityGroup{ID: aws.ToString(g.GroupId), Name: aws.ToString(g.GroupName), VPCID: aws.ToString(g.VpcId)}
 }
 
 func inOrder[T any](action string, ids []string, found map[string]T) ([]T, error) {

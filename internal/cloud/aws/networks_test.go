@@ -47,6 +47,19 @@ func TestSecurityGroups(t *testing.T) {
 	}
 }
 
+func TestDefaultSecurityGroup(t *testing.T) {
+	e := newEmulator(t)
+	got, err := e.DefaultSecurityGroup(t.Context(), vpc)
+	if want := (cloud.SecurityGroup{ID: group, Name: "default", VPCID: vpc}); got != want || err != nil {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	_, err = e.DefaultSecurityGroup(t.Context(), "vpc-0123456789abcdef0")
+	wantKind(t, err, cloud.KindNotFound)
+	if about := subject(err); about != "vpc-0123456789abcdef0" {
+		t.Errorf("the error is about %q", about)
+	}
+}
+
 func TestNetworksThatDoNotExist(t *testing.T) {
 	e := newEmulator(t)
 	for name, ask := range map[string]func([]string) error{
