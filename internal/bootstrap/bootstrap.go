@@ -1,6 +1,7 @@
 // Package bootstrap renders what a cell is told when it boots: the user's
 // cloud-init document, with the cell's certificates and the start of its agent
-// added. It is pure: the same input gives the same bytes.
+// added; or, apart from it, a document for a parameter store that holds what is
+// secret. It is pure: the same input gives the same bytes.
 package bootstrap
 
 import (
@@ -9,7 +10,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // MaxUserData is how many bytes of user data an instance takes, before base64
@@ -22,6 +29,16 @@ const Dir = "/tmp/itzo"
 
 const header = "#cloud-config"
 
+// The names of a cell's parameters, which are those of the first Kip.
+const (
+	nameCA          = "ca.crt"
+	nameCertificate = "server.crt"
+	nameKey         = "server.key"
+	nameURL         = "itzo_url"
+	nameVersion     = "itzo_version"
+	nameConfig      = "cell_config.yaml"
+)
+
 //go:embed start-agent.sh
 var startAgent []byte
 
@@ -29,18 +46,50 @@ var startAgent []byte
 // …-arm64, and the sandbox program from URL/pause-Version-amd64 or …-arm64.
 type Agent struct {
 	// URL is http or https, without a final slash.
-	URL     string
+	URL string
+	// Version is as it stands in the file names, but that a leading v is added
+	// to 1.2.3; without one the image's own agent will do.
 	Version string
+	// SHA256 holds, in hexadecimal, the digests of files by their names without
+	// the version: itzo-amd64, pause-arm64. What is not in it is not checked.
+	SHA256 map[string]string
+}
+
+// bareVersion is a semantic version without its v.
+var bareVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
+
+func (a Agent) version() string {
+	version := strings.TrimSpace(a.Version)
+	if bareVersion.MatchString(version) {
+		return "v" + version
+	}
+	return version
+}
+
+// sums are the digests in the form that sha256sum reads.
+func (a Agent) sums() []byte {
+	var out bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(a.SHA256)) {
+		fmt.Fprintf(&out, "%s  %s\n", strings.ToLower(a.SHA256[name]), name)
+	}
+	return out.Bytes()
 }
 
 // Input is all that user data is made of.
 type Input struct {
-	// CloudInit is the user's cloud-config document; it may be empty.
+	// CloudInit is the user's document; it may be empty.
 	CloudInit string
 	// CACertificate, Certificate and Key are PEM: the authority that the agent
 	// trusts, and what it serves with.
 	CACertificate, Certificate, Key []byte
 	Agent                           Agent
+	// CellConfig is what first Kip's launchers read from cell_config.yaml.
+	CellConfig map[string]string
+	// ParameterStore leaves the certificates and CellConfig to the document that
+	// Parameters makes. StoreEndpoint is where a cell asks for it, when not at
+	// the region's usual endpoint.
+	ParameterStore bool
+	StoreEndpoint  string
 	// Snapshotter is what containerd makes containers' root filesystems with;
 	// when empty, what the image's configuration says.
 	Snapshotter string
@@ -62,19 +111,28 @@ func (e *SizeError) Error() string {
 		e.Raw, e.Compressed, e.Limit, e.Compressed-e.Limit)
 }
 
-// UserData renders the #cloud-config document for a cell: the user's, with our
-// entries behind those of its write_files and runcmd. It is plain where it fits
-// into MaxUserData, else compressed by gzip. The error is a *DocumentError
-// where Validate gives one, a *SizeError where it does not fit.
+// UserData renders the user data of a cell: the user's cloud-config document,
+// with our entries behind those of its write_files and runcmd; where it is
+// something else, a MIME message of it and ours. It is plain where it fits into
+// MaxUserData, else compressed by gzip. The error is a *DocumentError where
+// Validate gives one, a *SizeError where it does not fit.
 func UserData(in Input) ([]byte, error) {
 	if err := in.complete(); err != nil {
 		return nil, err
+	}
+	own, commands, kind := files(in), []string{"sh " + path.Join(Dir, "start-agent.sh")}, kindOf(in.CloudInit)
+	if kind != cloudConfig {
+		raw, err := message(kind, in.CloudInit, own, commands)
+		if err != nil {
+			return nil, err
+		}
+		return fit(raw)
 	}
 	doc, err := parse(in.CloudInit)
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := doc.render(files(in), []string{"sh " + path.Join(Dir, "start-agent.sh")})
+	rendered, err := doc.render(own, commands)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +143,8 @@ func (in Input) complete() error {
 	switch {
 	case len(in.CACertificate) == 0 || len(in.Certificate) == 0 || len(in.Key) == 0:
 		return errors.New("user data: the cell's certificates are incomplete")
-	case in.Agent.URL == "" || in.Agent.Version == "":
-		return errors.New("user data: the agent's URL or version is empty")
+	case in.Agent.URL == "":
+		return errors.New("user data: the agent's URL is empty")
 	}
 	return nil
 }
@@ -99,16 +157,44 @@ type file struct {
 // files are the parameters as agents and launchers of the first Kip know them,
 // and the script that installs an agent where no launcher does.
 func files(in Input) []file {
-	out := []file{
-		{"ca.crt", in.CACertificate},
-		{"server.crt", in.Certificate},
-		{"server.key", in.Key},
-		{"itzo_url", []byte(in.Agent.URL)},
-		{"itzo_version", []byte(in.Agent.Version)},
-		{"start-agent.sh", startAgent},
+	var out []file
+	if in.ParameterStore {
+		out = []file{{"parameter_store", []byte(strings.TrimSpace("ssm " + in.StoreEndpoint))}}
+	} else {
+		out = secrets(in)
+	}
+	out = append(out, agentFiles(in)...)
+	out = append(out, file{"start-agent.sh", startAgent})
+	if sums := in.Agent.sums(); len(sums) > 0 {
+		out = append(out, file{"sha256sums", sums})
 	}
 	if in.Snapshotter != "" {
 		out = append(out, file{"snapshotter", []byte(in.Snapshotter)})
+	}
+	return out
+}
+
+func secrets(in Input) []file {
+	out := []file{{nameCA, in.CACertificate}, {nameCertificate, in.Certificate}, {nameKey, in.Key}}
+	if len(in.CellConfig) > 0 {
+		out = append(out, file{nameConfig, cellConfig(in.CellConfig)})
+	}
+	return out
+}
+
+func agentFiles(in Input) []file {
+	return []file{{nameURL, []byte(in.Agent.URL)}, {nameVersion, []byte(in.Agent.version())}}
+}
+
+// cellConfig quotes all values: launchers read a map of strings only.
+func cellConfig(values map[string]string) []byte {
+	mapping := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		mapping.Content = append(mapping.Content, quotedNode(key), quotedNode(values[key]))
+	}
+	out, err := yaml.Marshal(mapping)
+	if err != nil {
+		panic("a map of strings cannot be encoded: " + err.Error())
 	}
 	return out
 }

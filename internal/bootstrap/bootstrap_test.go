@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"kip.elotl.co/hack/localaws/firstboot/userdata"
 )
@@ -121,11 +122,22 @@ runcmd:
 `
 
 func TestGolden(t *testing.T) {
-	got, err := UserData(testInput(goldenDocument))
-	if err != nil {
-		t.Fatal(err)
+	stored := testInput(goldenDocument)
+	stored.ParameterStore = true
+	stored.Agent.SHA256 = map[string]string{"itzo-amd64": strings.Repeat("ab", 32)}
+	for file, in := range map[string]Input{
+		"golden.yaml": testInput(goldenDocument), "stored.yaml": stored, "message.txt": testInput(userMessage),
+	} {
+		got, err := UserData(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, "testdata/"+file, got)
 	}
-	const file = "testdata/golden.yaml"
+}
+
+func compare(t *testing.T, file string, got []byte) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -136,7 +148,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("rendered (-want +got):\n%s", diff)
+		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 
@@ -247,13 +259,74 @@ func TestIncompleteInput(t *testing.T) {
 		"certificate": func(in *Input) { in.Certificate = nil },
 		"key":         func(in *Input) { in.Key = nil },
 		"URL":         func(in *Input) { in.Agent.URL = "" },
-		"version":     func(in *Input) { in.Agent.Version = "" },
 	} {
 		in := testInput("")
 		take(&in)
 		if _, err := UserData(in); err == nil {
 			t.Errorf("no error without %s", name)
 		}
+		if _, err := Parameters(in); err == nil {
+			t.Errorf("no error for the parameters without %s", name)
+		}
+	}
+}
+
+// content is what a file of the rendered document holds; found is false where
+// there is none of that name.
+func content(t *testing.T, in Input, name string) (text string, found bool) {
+	t.Helper()
+	rendered, err := UserData(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := userdata.Parse(rendered)
+	if err != nil || len(config.Problems) > 0 {
+		t.Fatalf("%v, %q", err, config.Problems)
+	}
+	for _, f := range config.Files {
+		if f.Path == Dir+"/"+name {
+			return string(f.Content), true
+		}
+	}
+	return "", false
+}
+
+func TestVersion(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.2.3": "v1.2.3", " 1.2.3-rc.1\n": "v1.2.3-rc.1", "v1.2.3": "v1.2.3", "latest": "latest", "1.2": "1.2", "": "", "dev-1": "dev-1",
+	} {
+		in := testInput("")
+		in.Agent.Version = version
+		if got, _ := content(t, in, "itzo_version"); got != want {
+			t.Errorf("%q: %q, want %q", version, got, want)
+		}
+	}
+}
+
+func TestAgentsDigests(t *testing.T) {
+	in := testInput("")
+	if got, found := content(t, in, "sha256sums"); found {
+		t.Errorf("without digests: %q", got)
+	}
+	in.Agent.SHA256 = map[string]string{"pause-amd64": "AB", "itzo-amd64": "cd"}
+	if got, _ := content(t, in, "sha256sums"); got != "cd  itzo-amd64\nab  pause-amd64\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestCellConfig(t *testing.T) {
+	in := testInput("")
+	in.CellConfig = map[string]string{"itzoFlag-v": "5", "b": "yes", "a": "two\nlines: \"x\""}
+	got, _ := content(t, in, "cell_config.yaml")
+	var back map[string]string
+	if err := yaml.Unmarshal([]byte(got), &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in.CellConfig, back); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", got, diff)
+	}
+	if !strings.Contains(got, `"itzoFlag-v": "5"`) || !strings.Contains(got, `"b": "yes"`) {
+		t.Errorf("values are not quoted: %s", got)
 	}
 }
 

@@ -36,10 +36,15 @@ func (e *DocumentError) Error() string {
 }
 
 // Validate says whether a cell can be booted with the document: nil, or a
-// *DocumentError. It does not see whether the rendered document is too large.
+// *DocumentError. It does not see whether the rendered document is too large,
+// and not into documents that are not cloud-config.
 func Validate(cloudInit string) error {
-	_, err := parse(cloudInit)
-	return err
+	kind := kindOf(cloudInit)
+	if kind == cloudConfig {
+		_, err := parse(cloudInit)
+		return err
+	}
+	return checkPart(kind, cloudInit)
 }
 
 // document is a user's cloud-config document that can be added to.
@@ -52,9 +57,6 @@ func (d *document) mapping() *yaml.Node { return d.root.Content[0] }
 // parse runs the checks in the order in which a reader of the document would
 // want to hear of them.
 func parse(text string) (*document, error) {
-	if err := checkHeader(text); err != nil {
-		return nil, err
-	}
 	root, err := decodeOne(dropHeader(text))
 	if err != nil {
 		return nil, err
@@ -66,41 +68,6 @@ func parse(text string) (*document, error) {
 		}
 	}
 	return doc, nil
-}
-
-// mimeHead matches the head of a mail message that says it is MIME.
-var mimeHead = regexp.MustCompile(`(?i)\A(?:[a-z][a-z0-9-]*:[^\n]*\n|from [^\n]*\n|[ \t]+[^\n]*\n)*?(?:mime-version:|content-type:[ \t]*[a-z]+/)`)
-
-// checkHeader refuses what cloud-init would take for something else. As there,
-// blanks before the header and its case do not matter.
-func checkHeader(text string) error {
-	text = strings.TrimLeft(text, " \t\r\n\ufeff")
-	first, _, _ := strings.Cut(text, "\n")
-	line := strings.ToLower(strings.TrimSpace(first))
-	kind := ""
-	for _, other := range []struct{ prefix, kind string }{
-		{"#!", "a script"},
-		{"#include", "an include file"},
-		{"#cloud-boothook", "a boothook"},
-		{"#cloud-config-archive", "a cloud-config archive"},
-		{"#cloud-config-jsonp", "a JSON patch"},
-		{"#part-handler", "a part handler"},
-		{"#upstart-job", "an upstart job"},
-		{"## template:", "a template"},
-	} {
-		if strings.HasPrefix(line, other.prefix) {
-			kind = other.kind
-			break
-		}
-	}
-	if kind == "" && mimeHead.MatchString(text) {
-		kind = "a MIME message"
-	}
-	if kind == "" {
-		return nil
-	}
-	return &DocumentError{Line: 1, Problem: "the document is " + kind,
-		Remedy: "only " + header + " is understood for now; runcmd and write_files can hold scripts"}
 }
 
 // dropHeader empties the header's line; the numbers of the others stay.

@@ -161,16 +161,21 @@ func stripComments(n *yaml.Node) {
 }
 
 func fileNode(f file) *yaml.Node {
-	content, permissions := quotedNode(string(f.content)), quotedNode("0400")
-	if bytes.ContainsRune(f.content, '\n') {
-		content.Style = yaml.LiteralStyle
-	}
+	content, permissions := contentNode(f.content), quotedNode("0400")
 	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
 		stringNode("path"), stringNode(path.Join(Dir, f.name)),
 		stringNode("owner"), stringNode("root"),
 		stringNode("permissions"), permissions,
 		stringNode("content"), content,
 	}}
+}
+
+func contentNode(content []byte) *yaml.Node {
+	node := quotedNode(string(content))
+	if bytes.ContainsRune(content, '\n') {
+		node.Style = yaml.LiteralStyle
+	}
+	return node
 }
 
 func stringNode(s string) *yaml.Node {

@@ -1,6 +1,8 @@
 package bootstrap
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +61,7 @@ func newMachine(t *testing.T, programs map[string]string) machine {
 		t.Fatal(err)
 	}
 	m.write(t, "bin/busybox", string(shell), 0o755)
-	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid sed") {
+	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid sed sha256sum") {
 		if err := os.Symlink("busybox", filepath.Join(m.root, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +273,9 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 	}{
 		"no containerd":   {map[string]string{"curl": download}, start, "the image has no containerd; this cell will not run pods"},
 		"unknown machine": {complete, "sed -i " + `'s/x86_64\|aarch64/pdp11/'` + " /tmp/itzo/start-agent.sh; " + start, "there is no agent for a machine of type " + machineType(t) + "; this cell will not run pods"},
-		"no mirror":       {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
+		"no version": {complete, ": >/tmp/itzo/itzo_version; " + start,
+			"the image has no itzo, and itzo.version of the class names none to download; this cell will not run pods"},
+		"no mirror": {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
 		"no configuration": {map[string]string{"curl": download, "containerd": "exit 1"}, "echo native >/tmp/itzo/snapshotter; " + start,
 			"containerd does not tell its configuration; this cell will not run pods"},
 		"systemd refuses": {map[string]string{"curl": download, "containerd": idle, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
@@ -287,6 +291,42 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestScriptTakesTheImagesOwnAgent: one of the version asked for, or any where
+// none is.
+func TestScriptTakesTheImagesOwnAgent(t *testing.T) {
+	own := `[ "$1" = --version ] && echo v1 && exit; ` + agent
+	for version, want := range map[string]string{"": "", "v1": "", "v2": downloads} {
+		m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "itzo": own})
+		m.write(t, "srv/asked", "", 0o600)
+		m.write(t, "tmp/itzo/itzo_version", version, 0o600)
+		m.boot(t, start+"started 1")
+		if got := m.read(t, "srv/asked"); got != want {
+			t.Errorf("version %q: downloaded %q, want %q", version, got, want)
+		}
+	}
+}
+
+// TestScriptChecksDigests: what has another one is downloaded again, and never
+// installed.
+func TestScriptChecksDigests(t *testing.T) {
+	m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "uname": "echo " + machineType(t)})
+	sum := func(name string) string {
+		content := m.read(t, "srv/"+name+"-v2-"+runtime.GOARCH)
+		return fmt.Sprintf("%x  %s-%s\n", sha256.Sum256([]byte(content)), name, runtime.GOARCH)
+	}
+	good := sum("itzo") + sum("pause")
+	m.write(t, "tmp/itzo/sha256sums", good, 0o600)
+	genuine := m.read(t, "srv/itzo-v2-"+runtime.GOARCH)
+	m.write(t, "srv/itzo-v2-"+runtime.GOARCH, genuine+"# forged\n", 0o600)
+	m.boot(t, "sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; "+start[:len(start)-1]+" && exit 5 || exit 0")
+	want := "cannot download http://mirror/itzo-v2-" + runtime.GOARCH + ": its SHA-256 digest is "
+	if log := m.read(t, "var/log/itzo/itzo.log"); !strings.Contains(log, want) {
+		t.Errorf("log %q", log)
+	}
+	m.write(t, "srv/itzo-v2-"+runtime.GOARCH, genuine, 0o600)
+	m.boot(t, start+"started 1")
 }
 
 func TestScriptLeavesOldImagesToTheirLauncher(t *testing.T) {

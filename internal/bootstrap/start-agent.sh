@@ -26,9 +26,19 @@ fetch() {
 	fi
 }
 
+# A digest is checked where the user data holds one.
+checked() {
+	want=$(sed -n "s/  $1-$arch\$//p" $conf/sha256sums 2>/dev/null)
+	[ -z "$want" ] && return
+	is=$(sha256sum "$lib/$1.new") && [ "${is%% *}" = "$want" ] || {
+		echo "its SHA-256 digest is ${is%% *}, itzo.sha256 of the class says $want"
+		return 1
+	}
+}
+
 download() {
 	from=$url/$1-$version-$arch pause=1
-	until problem=$(fetch "$from" "$lib/$1.new" 2>&1); do
+	until problem=$(fetch "$from" "$lib/$1.new" 2>&1 && checked "$1" 2>&1); do
 		[ "$(date +%s)" -lt "$deadline" ] || die "cannot download $from: $problem"
 		say "cannot download $from yet: $problem"
 		sleep "$pause"
@@ -40,6 +50,15 @@ download() {
 # The agent finds pause, the program of a pod's sandbox, beside itself.
 install_agent() {
 	[ "$(cat "$lib/installed" 2>/dev/null)" = "$url $version" ] && return
+	if found=$(command -v itzo) && [ ! -e "$lib/installed" ]; then
+		case $version in '' | "$("$found" --version 2>/dev/null)")
+			say "taking $found, which the image has"
+			agent=$found
+			return
+			;;
+		esac
+	fi
+	[ -n "$version" ] || die "the image has no itzo, and itzo.version of the class names none to download"
 	command -v curl >/dev/null || command -v wget >/dev/null || die "the image has neither curl nor wget to download the agent with"
 	deadline=$(($(date +%s) + patience))
 	download pause
