@@ -16,6 +16,7 @@ func TestValidateRefuses(t *testing.T) {
 		want      string // part of the text
 	}{
 		"MIME without parts": {"MIME-Version: 1.0\nContent-Type: text/plain\n", 1, "the MIME message has no empty line behind its head"},
+		"MIME head":          {"MIME-Version:\n0\n\n", 1, "the head of the MIME message cannot be read (malformed MIME header: missing colon: \"0\"): write lines like"},
 		"script with NUL":    {"#!/bin/sh\necho \x00\n", 0, "the document contains a NUL byte: it must be text"},
 
 		"not YAML":           {"#cloud-config\na: b\n c: [\n", 3, "must be YAML"},

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/mail"
 	"regexp"
 	"strings"
 
@@ -86,11 +87,19 @@ func message(kind kind, text string, files []file, commands []string) ([]byte, e
 
 // checkPart refuses what cannot be part of a message.
 func checkPart(kind kind, text string) error {
-	if kind == mimeMessage && !strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), "\n\n") {
-		return &DocumentError{Line: 1, Problem: "the MIME message has no empty line behind its head", Remedy: "write one before its first part"}
-	}
 	if strings.ContainsRune(text, 0) {
 		return &DocumentError{Problem: "the document contains a NUL byte", Remedy: "it must be text"}
+	}
+	if kind != mimeMessage {
+		return nil
+	}
+	whole := part(kind, text)
+	if !strings.Contains(strings.ReplaceAll(whole, "\r\n", "\n"), "\n\n") {
+		return &DocumentError{Line: 1, Problem: "the MIME message has no empty line behind its head", Remedy: "write one before its first part"}
+	}
+	if _, err := mail.ReadMessage(strings.NewReader(whole)); err != nil {
+		return &DocumentError{Line: 1, Problem: "the head of the MIME message cannot be read (" + err.Error() + ")",
+			Remedy: "write lines like Content-Type: multipart/mixed; boundary=\"x\" and an empty one"}
 	}
 	return nil
 }

@@ -56,10 +56,7 @@ func chunks(document string) ([]Parameter, error) {
 	size, limit := len(document), MaxParameter*maxChunks
 	var out []Parameter
 	for len(document) > 0 {
-		end := min(MaxParameter, len(document))
-		for end < len(document) && !utf8.RuneStart(document[end]) {
-			end--
-		}
+		end := chunkEnd(document)
 		out = append(out, Parameter{fmt.Sprintf("%s-%d", name, len(out)), document[:end]})
 		document = document[end:]
 	}
@@ -67,4 +64,17 @@ func chunks(document string) ([]Parameter, error) {
 		return nil, &ParameterSizeError{Size: size, Limit: limit}
 	}
 	return out, nil
+}
+
+// chunkEnd is where a chunk ends that begins with the document.
+func chunkEnd(document string) int {
+	if len(document) <= MaxParameter {
+		return len(document)
+	}
+	for end := MaxParameter; end > MaxParameter-utf8.UTFMax; end-- {
+		if utf8.RuneStart(document[end]) {
+			return end
+		}
+	}
+	return MaxParameter // it is not UTF-8
 }
