@@ -1,12 +1,13 @@
 package bootstrap
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net/mail"
+	"net/textproto"
 	"regexp"
 	"strings"
 
@@ -97,7 +98,7 @@ func checkPart(kind kind, text string) error {
 	if !strings.Contains(strings.ReplaceAll(whole, "\r\n", "\n"), "\n\n") {
 		return &DocumentError{Line: 1, Problem: "the MIME message has no empty line behind its head", Remedy: "write one before its first part"}
 	}
-	if _, err := mail.ReadMessage(strings.NewReader(whole)); err != nil {
+	if _, err := textproto.NewReader(bufio.NewReader(strings.NewReader(whole))).ReadMIMEHeader(); err != nil {
 		return &DocumentError{Line: 1, Problem: "the head of the MIME message cannot be read (" + err.Error() + ")",
 			Remedy: "write lines like Content-Type: multipart/mixed; boundary=\"x\" and an empty one"}
 	}
