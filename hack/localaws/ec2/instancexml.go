@@ -234,7 +234,7 @@ func metadataOptions(i *world.Instance) metadataOptionsXML {
 func (s *Server) groups(ids []string) []groupXML {
 	var out []groupXML
 	for _, id := range ids {
-		g, _ := s.World.Catalog.Group(id)
+		g, _ := s.World.Group(id)
 		out = append(out, groupXML{ID: id, Name: g.Name})
 	}
 	return out

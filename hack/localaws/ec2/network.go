@@ -161,69 +161,6 @@ func (s *Server) describeVpcs(_ context.Context, c *Call) (response, error) {
 	return out, nil
 }
 
-type describeGroupsResponse struct {
-	header
-	Groups    []securityGroupXML `xml:"securityGroupInfo>item"`
-	NextToken string             `xml:"nextToken,omitempty"`
-}
-
-type securityGroupXML struct {
-	ID          string          `xml:"groupId"`
-	ARN         string          `xml:"securityGroupArn"`
-	Name        string          `xml:"groupName"`
-	Description string          `xml:"groupDescription"`
-	OwnerID     string          `xml:"ownerId"`
-	VPCID       string          `xml:"vpcId"`
-	Ingress     []permissionXML `xml:"ipPermissions>item"`
-	Egress      []permissionXML `xml:"ipPermissionsEgress>item"`
-	Tags        []tagXML        `xml:"tagSet>item"`
-}
-
-type permissionXML struct {
-	Protocol string     `xml:"ipProtocol"`
-	Groups   []groupXML `xml:"groups>item"`
-	Ranges   []string   `xml:"ipRanges>item>cidrIp"`
-}
-
-func (s *Server) describeSecurityGroups(_ context.Context, c *Call) (response, error) {
-	type group = catalog.SecurityGroup
-	names := c.Params.Strings("GroupName")
-	for _, n := range names {
-		if !slices.ContainsFunc(s.World.Catalog.Groups, func(g group) bool { return g.Name == n }) {
-			return nil, awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", n, s.World.Catalog.VPC.ID)
-		}
-	}
-	items := keep(s.World.Catalog.Groups, func(g group) bool { return len(names) == 0 || slices.Contains(names, g.Name) })
-	found, next, err := list(c, items, listing[group]{
-		ids: "GroupId", least: 5,
-		id:   func(g group) string { return g.ID },
-		tags: func(g group) map[string]string { return s.World.TagsOf(g.ID) },
-		missing: func(ids []string) error {
-			return awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist", ids[0])
-		},
-		fields: fields[group]{
-			"group-id":    one(func(g group) string { return g.ID }),
-			"group-name":  one(func(g group) string { return g.Name }),
-			"description": one(func(g group) string { return g.Description }),
-			"vpc-id":      one(func(g group) string { return g.VPC }),
-			"owner-id":    always[group](s.World.Catalog.Account),
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := &describeGroupsResponse{NextToken: next}
-	for _, g := range found {
-		out.Groups = append(out.Groups, securityGroupXML{
-			ID: g.ID, ARN: s.arn("security-group/" + g.ID), Name: g.Name, Description: g.Description, OwnerID: s.World.Catalog.Account, VPCID: g.VPC,
-			Ingress: []permissionXML{{Protocol: "-1", Groups: []groupXML{{ID: g.ID, Name: g.Name}}}},
-			Egress:  []permissionXML{{Protocol: "-1", Ranges: []string{"0.0.0.0/0"}}},
-			Tags:    tagSet(s.World.TagsOf(g.ID)),
-		})
-	}
-	return out, nil
-}
-
 type describeZonesResponse struct {
 	header
 	Zones []zoneXML `xml:"availabilityZoneInfo>item"`

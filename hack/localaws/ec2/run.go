@@ -238,10 +238,14 @@ func readDevices(p query.Params, req *world.LaunchRequest) error {
 }
 
 func readTagSpecifications(p query.Params, req *world.LaunchRequest) error {
-	into := map[string]*map[string]string{
+	return tagSpecifications(p, map[string]*map[string]string{
 		"instance": &req.Tags, "volume": &req.VolumeTags, "network-interface": &req.InterfaceTags,
 		"spot-instances-request": new(map[string]string),
-	}
+	})
+}
+
+// tagSpecifications reads the tags for each kind of resource that a call makes.
+func tagSpecifications(p query.Params, into map[string]*map[string]string) error {
 	for _, spec := range p.Structs("TagSpecification") {
 		kind := spec.Required("ResourceType")
 		tags := into[kind]

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/catalog"
@@ -104,26 +103,28 @@ func orElse[T any](p *T, otherwise T) T {
 
 func (w *World) resolveGroups(req LaunchRequest, p *plan) error {
 	for _, id := range req.Groups {
-		if !strings.HasPrefix(id, "sg-") {
-			return awserr.New("InvalidGroupId.Malformed", "Invalid id: %q (expecting \"sg-...\")", id)
+		g, err := w.findGroup(id, "")
+		if err != nil {
+			return err
 		}
-		if _, ok := w.Catalog.Group(id); !ok {
-			return awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
-		}
-		p.groups = append(p.groups, id)
+		p.groups = append(p.groups, g.ID)
 	}
 	for _, name := range req.GroupNames {
-		i := slices.IndexFunc(w.Catalog.Groups, func(g catalog.SecurityGroup) bool { return g.Name == name })
-		if i < 0 {
-			return awserr.New("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, w.Catalog.VPC.ID)
+		g, err := w.findGroup("", name)
+		if err != nil {
+			return err
 		}
-		p.groups = append(p.groups, w.Catalog.Groups[i].ID)
+		p.groups = append(p.groups, g.ID)
 	}
 	if len(p.groups) > groupsPerInterface {
 		return awserr.New("SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.")
 	}
 	if len(p.groups) == 0 {
-		p.groups = []string{w.Catalog.Groups[0].ID}
+		g, err := w.findGroup("", defaultGroup)
+		if err != nil {
+			return err
+		}
+		p.groups = []string{g.ID}
 	}
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 )
 
 // The state directory holds one file per reservation, one with the tags of
-// everything that is not made by a launch, and one with the routes. Files are replaced by rename; there
-// is no fsync, because the emulator need not survive the machine it runs on.
+// everything that is not made by a launch, one with the routes, and one with
+// the security groups. Files are replaced by rename; there is no fsync, because
+// the emulator need not survive the machine it runs on.
 const (
 	reservationDir = "reservations"
 	tagsFile       = "tags.json"
@@ -78,6 +79,13 @@ func (w *World) load() error {
 		return err
 	}
 	if err := readJSON(filepath.Join(w.Dir, routesFile), &w.routes); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Groups that were deleted must not come back from the catalog.
+	var groups map[string]Group
+	if err := readJSON(filepath.Join(w.Dir, groupsFile), &groups); err == nil {
+		w.groups = groups
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	entries, err := os.ReadDir(dir)

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"strings"
 
 	"kip.elotl.co/hack/localaws/awserr"
@@ -150,9 +151,19 @@ func (w *World) inCatalog(id string) bool {
 	}
 	_, image := w.Catalog.Image(id)
 	_, subnet := w.Catalog.Subnet(id)
-	_, group := w.Catalog.Group(id)
+	_, group := w.groups[id]
 	_, table := w.Catalog.RouteTable(id)
-	return image || subnet || group || table
+	return image || subnet || group || table || w.isRule(id)
+}
+
+// isRule says whether a security group has a rule of that ID.
+func (w *World) isRule(id string) bool {
+	for _, g := range w.groups {
+		if slices.ContainsFunc(g.Rules, func(r Rule) bool { return r.ID == id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // apply makes the change; the result is what has to be saved for it, nil for
@@ -173,7 +184,7 @@ func unknownResource(id string) error {
 	kind, _, _ := strings.Cut(id, "-")
 	for _, k := range []struct{ prefix, code, noun string }{
 		{"i", "InvalidInstanceID", "instance"}, {"ami", "InvalidAMIID", "image"}, {"subnet", "InvalidSubnetID", "subnet"},
-		{"vpc", "InvalidVpcID", "vpc"}, {"sg", "InvalidGroup", "security group"}, {"vol", "InvalidVolume", "volume"},
+		{"vpc", "InvalidVpcID", "vpc"}, {"sg", "InvalidGroup", "security group"}, {"sgr", "InvalidSecurityGroupRuleId", "security group rule"}, {"vol", "InvalidVolume", "volume"},
 		{"eni", "InvalidNetworkInterfaceID", "networkInterface"}, {"rtb", "InvalidRouteTableID", "routeTable"},
 	} {
 		if k.prefix == kind {

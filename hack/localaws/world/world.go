@@ -73,6 +73,7 @@ type World struct {
 	cursor       map[string]int               // subnet id → where to look for a free address next
 	tags         map[string]map[string]string // of what is not an instance, volume or interface
 	routes       map[string][]Route           // by route table id; lists are replaced, never changed
+	groups       map[string]Group             // by id; values are replaced, never changed
 	filesSave    sync.Mutex                   // of the files beside the reservations
 }
 
@@ -121,6 +122,7 @@ func Open(ctx context.Context, c Config) (*World, error) {
 		cursor:       map[string]int{},
 		tags:         map[string]map[string]string{},
 		routes:       map[string][]Route{},
+		groups:       seedGroups(c.Catalog),
 	}
 	w.background, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := w.load(); err != nil {
