@@ -229,5 +229,5 @@ func (o *priceOptions) print(w io.Writer, quotes []*pricetable.Quote) error {
 // marketFrom is the market as the operator sees it that has just started:
 // nothing is short.
 func marketFrom(c *catalogue.Catalogue) pricetable.Market {
-	return pricetable.Market{Index: c.Index(), World: catalogue.NewCapacity(clock.RealClock{}), Region: c.Region}
+	return pricetable.Market{Index: c.Index(), World: catalogue.NewCapacity(clock.RealClock{}).For(catalogue.Hardware{}), Region: c.Region}
 }

@@ -71,7 +71,7 @@ func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAtte
 // giveUp ends an attempt that came to nothing for another reason than want of
 // capacity: others may try its offering.
 func (c *Controller) giveUp(cell *v1beta1.Cell, attempt *v1beta1.LaunchAttempt, err error) {
-	c.capacity.Released(offeringOf(attempt))
+	c.capacity.Released(cell.UID)
 	c.failAttempt(cell, attempt, err)
 }
 

@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,11 +54,11 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	if index == nil {
 		return nil, &problem{v1beta1.ReasonCatalogueNotReady, "the instance types of this region are being looked up", catalogueRetry}
 	}
-	rules, extra := c.rules.of(index, s.class), c.extrasOf(s)
+	rules, extra, world := c.rules.of(index, s.class), c.extrasOf(s), c.world(s.class)
 	ask := selection.AskOf(&s.cell.Spec, s.class, extra.perHour())
 	for {
-		found := selection.Select(rules, &ask, c.capacity, offeringsShown)
-		if len(found) == 0 && byDefault(s, &ask) && c.excluded(rules, &ask) {
+		found := selection.Select(rules, &ask, world, offeringsShown)
+		if len(found) == 0 && byDefault(s, &ask) && excluded(rules, &ask, world) {
 			ask.Type = "" // the pod does not want the default type: another may do
 			continue
 		}
@@ -68,7 +69,7 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 			return nil, p
 		}
 		// What cannot be claimed is dry, so it is not selected again.
-		if c.capacity.Claim(found[0]) {
+		if world.Claim(found[0], s.cell.UID) {
 			return &choice{found[0], found[1:], extra}, nil
 		}
 	}
@@ -76,11 +77,11 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 
 // excluded says whether what the pod says of zone, type and architecture rules
 // out the type that is asked for, wherever it has capacity.
-func (c *Controller) excluded(rules *selection.Rules, ask *selection.Ask) bool {
+func excluded(rules *selection.Rules, ask *selection.Ask, world selection.World) bool {
 	if len(ask.Terms) == 0 {
 		return false
 	}
-	step, _ := selection.Nearest(rules, ask, c.capacity)
+	step, _ := selection.Nearest(rules, ask, world)
 	return step == selection.StepAffinity || step == selection.StepZone
 }
 
@@ -91,11 +92,11 @@ func byDefault(s *scope, ask *selection.Ask) bool {
 
 // noOffering says what came nearest to what the Cell asks for.
 func (c *Controller) noOffering(s *scope, rules *selection.Rules, ask *selection.Ask) *problem {
-	step, message := selection.Nearest(rules, ask, c.capacity)
+	step, message := selection.Nearest(rules, ask, c.world(s.class))
 	named := s.cell.Spec.InstanceType
 	switch {
 	case step == selection.StepCapacity:
-		return &problem{v1beta1.ReasonNoCapacity, message + lastRefusal(s.cell), noCapacityRetry}
+		return c.noCapacity(s, message)
 	case byDefault(s, ask):
 		return &problem{v1beta1.ReasonInvalidInstanceType,
 			fmt.Sprintf("CellClass %q: spec.defaultInstanceType: %s", s.class.Name, message), typeRetry}
@@ -103,6 +104,26 @@ func (c *Controller) noOffering(s *scope, rules *selection.Rules, ask *selection
 		return &problem{v1beta1.ReasonInvalidInstanceType, "spec.instanceType: " + message, typeRetry}
 	}
 	return &problem{v1beta1.ReasonNoFittingType, message, typeRetry}
+}
+
+// noCapacity says of what there is none: of volumes, where none of the class's
+// zones has any of its type; else of what would do.
+func (c *Controller) noCapacity(s *scope, message string) *problem {
+	reason, world := v1beta1.ReasonNoVolumes, c.world(s.class)
+	var without []string
+	for _, subnet := range s.class.Status.Subnets {
+		switch {
+		case !world.NoVolumes(subnet.Zone):
+			reason = v1beta1.ReasonNoCapacity
+		case !slices.Contains(without, subnet.Zone):
+			without = append(without, subnet.Zone)
+		}
+	}
+	if len(without) > 0 {
+		message += fmt.Sprintf("; no root volume of type %s (spec.aws.rootVolume.type) is to be had in %s, for now",
+			cmp.Or(s.class.Spec.AWS.RootVolume.Type, catalogue.DefaultVolumeType), strings.Join(without, ", "))
+	}
+	return &problem{reason, message + lastRefusal(s.cell), noCapacityRetry}
 }
 
 // lastRefusal repeats what the cloud said last, which may name a quota.

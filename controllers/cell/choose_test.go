@@ -63,7 +63,7 @@ func (b *bench) awaitPrice(name string, launchType v1beta1.LaunchType, source se
 	ask := selection.Ask{Type: name, LaunchType: launchType}
 	fixture.Eventually(b, "the price of "+name+" is known", func(context.Context) error {
 		rules := selection.NewRules(b.offers.Index(), selection.ClassOf(class))
-		found := selection.Select(rules, &ask, catalogue.NewCapacity(b.clock), 1)
+		found := selection.Select(rules, &ask, catalogue.NewCapacity(b.clock).For(catalogue.Hardware{}), 1)
 		if len(found) == 0 || found[0].Price.Source != source {
 			return fmt.Errorf("offerings %+v", found)
 		}

@@ -3,7 +3,6 @@ package cell
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
@@ -43,10 +42,12 @@ func (c *Controller) lookOrAbandon(s *scope, attempt *v1beta1.LaunchAttempt, cau
 	return stopAndLookAfter(atOnce)
 }
 
-// doubtful says whether an attempt was given up that may have launched an
-// instance nevertheless.
+// doubtful says whether an attempt was given up, which may have launched an
+// instance nevertheless: one that shows late, or one whose call was refused only
+// when it was repeated. Of many attempts the first are no longer in status.
 func doubtful(cell *v1beta1.Cell) bool {
-	return slices.ContainsFunc(cell.Status.Attempts, func(a v1beta1.LaunchAttempt) bool { return a.Code == codeAbandoned })
+	attempts := cell.Status.Attempts
+	return len(attempts) > 0 && (attempts[0].Number > 1 || attempts[0].EndTime != nil)
 }
 
 // adoptByTags looks for an instance of this Cell whose attempt is not in

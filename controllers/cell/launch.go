@@ -79,14 +79,14 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	attempt := c.attemptFor(s, chosen)
 	request, err := c.request(s, &attempt)
 	if err != nil {
-		c.capacity.Released(chosen.Offering)
+		c.capacity.Released(s.cell.UID)
 		reason, text := unrenderable(err)
 		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: %s", s.class.Name, text))
 		return stop(), nil
 	}
 	attempt.Fingerprint = fingerprint(request, s.class)
 	if wait := c.backOff(s.cell, attempt.Fingerprint); wait > 0 {
-		c.capacity.Released(chosen.Offering)
+		c.capacity.Released(s.cell.UID)
 		return stopAndLookAfter(wait), nil
 	}
 	appendAttempt(s.cell, attempt)
@@ -94,7 +94,7 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	notLaunched(s.cell, v1beta1.ReasonLaunching,
 		fmt.Sprintf("launching %s in %s (attempt %d)", attempt.InstanceType, attempt.SubnetID, attempt.Number))
 	if err := c.writeStatus(ctx, s); err != nil {
-		c.capacity.Released(chosen.Offering)
+		c.capacity.Released(s.cell.UID)
 		return outcome{}, err
 	}
 	c.fresh.remove(s.cell.UID)
@@ -129,14 +129,13 @@ func unrenderable(err error) (reason, text string) {
 
 // launchFailed sorts the answer of a launch call.
 func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta1.LaunchAttempt, err error) (outcome, error) {
-	offering := offeringOf(attempt)
 	switch cloud.KindOf(err) {
 	case cloud.KindTokenReused:
 		return c.resolveByToken(ctx, s, attempt, err)
 	case cloud.KindTransient, cloud.KindThrottled:
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
-	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull:
-		c.capacity.Failed(offering, cloud.KindOf(err))
+	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull, cloud.KindVolume:
+		c.world(s.class).Failed(c.offeringOf(attempt), cloud.KindOf(err), s.cell.UID)
 		attempt.Fingerprint = "" // it tells nothing of the next
 		c.failAttempt(s.cell, attempt, err)
 		notLaunched(s.cell, reasonOf(err), err.Error())
@@ -181,6 +180,10 @@ func reasonOf(err error) string {
 		return v1beta1.ReasonNotAuthorized
 	case cloud.KindCapacity, cloud.KindSubnetFull:
 		return v1beta1.ReasonNoCapacity
+	case cloud.KindVolume:
+		return v1beta1.ReasonNoVolumes
+	case cloud.KindThrottled:
+		return v1beta1.ReasonThrottled
 	case cloud.KindQuota, cloud.KindLimit:
 		return v1beta1.ReasonQuotaExceeded
 	}
@@ -189,7 +192,7 @@ func reasonOf(err error) string {
 
 // launched records the attempt's instance.
 func (c *Controller) launched(s *scope, attempt *v1beta1.LaunchAttempt, instance cloud.Instance) {
-	c.capacity.Launched(offeringOf(attempt), freeAddresses(s.class, attempt.SubnetID))
+	c.world(s.class).Launched(c.offeringOf(attempt), freeAddresses(s.class, attempt.SubnetID), s.cell.UID)
 	c.recordInstance(s.cell, instance)
 	setCondition(s.cell, v1beta1.ConditionLaunched, metav1.ConditionTrue, v1beta1.ReasonLaunched,
 		fmt.Sprintf("launched %s as %s", instance.InstanceType, instance.ID))

@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,13 +214,15 @@ func (b *bench) pokeAndWait(cell *v1beta1.Cell) {
 
 // TestCloudErrorsAreRetried: what may pass is tried again with the same attempt.
 func TestCloudErrorsAreRetried(t *testing.T) {
-	for _, code := range []string{"InternalError", "RequestLimitExceeded"} {
+	for code, reason := range map[string]string{"InternalError": v1beta1.ReasonCloudError, "RequestLimitExceeded": v1beta1.ReasonThrottled} {
 		t.Run(code, func(t *testing.T) {
 			b := newBench(t).start()
 			b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: code}}})
 			b.class()
 			cell := b.cell()
-			b.unready(cell, v1beta1.ReasonCloudError, code)
+			if is := b.unready(cell, reason, code); strings.Contains(strings.ToLower(readyCondition(is).Message), "request id") {
+				t.Errorf("message %q", readyCondition(is).Message)
+			}
 			b.cloud.Spoil(t, faults.Plan{})
 			is := b.ready(cell)
 			b.wantOneLaunch(is)

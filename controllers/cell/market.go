@@ -2,6 +2,7 @@ package cell
 
 import (
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/selection"
 )
@@ -29,11 +30,25 @@ func launchTypeOf(instance cloud.Instance) v1beta1.LaunchType {
 	return v1beta1.LaunchOnDemand
 }
 
-func offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
-	return selection.Offering{
+// offeringOf is what an attempt has claimed.
+func (c *Controller) offeringOf(attempt *v1beta1.LaunchAttempt) selection.Offering {
+	offering := selection.Offering{
 		InstanceType: attempt.InstanceType,
 		Zone:         attempt.Zone,
 		SubnetID:     attempt.SubnetID,
 		Market:       marketOf(attempt.LaunchType),
 	}
+	if index := c.Catalogue.Index(); index != nil {
+		kind, _ := index.Type(attempt.InstanceType)
+		offering.VCPUs = kind.VCPUs()
+	}
+	return offering
+}
+
+// world is what is known of the capacity for cells of a class.
+func (c *Controller) world(class *v1beta1.CellClass) catalogue.World {
+	if class == nil {
+		return c.capacity.For(catalogue.Hardware{})
+	}
+	return c.capacity.For(catalogue.Hardware{Tenancy: class.Spec.AWS.Tenancy, VolumeType: class.Spec.AWS.RootVolume.Type})
 }

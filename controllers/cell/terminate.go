@@ -76,7 +76,7 @@ func (c *Controller) beginEnd(ctx context.Context, cell *v1beta1.Cell, id string
 // when the status says that the end was refused.
 func (c *Controller) sayEnding(ctx context.Context, cell *v1beta1.Cell, waited time.Duration) error {
 	reason := readyReason(cell)
-	if waited < slowEnd && reason != v1beta1.ReasonCloudError && reason != v1beta1.ReasonNotAuthorized {
+	if waited < slowEnd && reason != v1beta1.ReasonCloudError && reason != v1beta1.ReasonThrottled && reason != v1beta1.ReasonNotAuthorized {
 		return nil
 	}
 	s := &scope{cell: cell, before: cell.DeepCopy()}
@@ -91,11 +91,15 @@ func (c *Controller) sayEnding(ctx context.Context, cell *v1beta1.Cell, waited t
 // liveInstances are the Cell's instances that have not ended. unsure: the
 // cloud may not show one yet.
 func (c *Controller) liveInstances(ctx context.Context, cell *v1beta1.Cell) (live []cloud.Instance, unsure bool, err error) {
-	if doubtful(cell) {
-		if live, unsure, err = c.liveByTags(ctx, cell); err != nil || len(live) > 0 {
-			return live, unsure, err
-		}
+	live, unsure, err = c.knownInstance(ctx, cell)
+	if err != nil || unsure || len(live) > 0 || !doubtful(cell) {
+		return live, unsure, err
 	}
+	return c.liveByTags(ctx, cell)
+}
+
+// knownInstance is the same of what status leads to.
+func (c *Controller) knownInstance(ctx context.Context, cell *v1beta1.Cell) (live []cloud.Instance, unsure bool, err error) {
 	attempt := openAttempt(cell)
 	var found cloud.Instance
 	switch {
@@ -150,9 +154,7 @@ func endCheck(waited time.Duration) time.Duration {
 
 // forget drops what is kept in memory of a Cell.
 func (c *Controller) forget(cell *v1beta1.Cell) {
-	if attempt := openAttempt(cell); attempt != nil && cell.Status.InstanceID == "" {
-		c.capacity.Released(offeringOf(attempt))
-	}
+	c.capacity.Released(cell.UID)
 	c.probes.forget(cell.UID)
 	c.Agents.Forget(cell.UID)
 	c.checks.forget(cell.UID)

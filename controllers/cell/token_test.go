@@ -3,6 +3,7 @@ package cell
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +110,66 @@ func TestHiddenInstanceEndsWithItsCell(t *testing.T) {
 		if instance.State != world.Terminated {
 			t.Errorf("instance %s is %s", instance.ID, instance.State.Name)
 		}
+	}
+}
+
+// TestHiddenInstanceOfAForgottenAttempt: it ends with its Cell, also when its
+// attempt is no longer among those that the status keeps.
+func TestHiddenInstanceOfAForgottenAttempt(t *testing.T) {
+	b := newBench(t)
+	b.wrap = func(o *Options) { o.Cloud = &hidingCloud{Cloud: o.Cloud} }
+	b.start()
+	b.readyClass()
+	cell := b.unready(b.cell(), v1beta1.ReasonCloudError, "client token")
+	b.clock.Advance(reusedVisible)
+	for n := range int32(keptAttempts + 1) {
+		b.poke(cell)
+		b.wait(cell, fmt.Sprintf("attempt %d has ended", n+1), func(is *v1beta1.Cell) error {
+			if lastNumber(is) != n+1 || openAttempt(is) != nil {
+				return fmt.Errorf("attempts %+v", is.Status.Attempts)
+			}
+			return nil
+		})
+		if n == 0 {
+			b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: "InvalidParameterValue"}}})
+		}
+		b.clock.Advance(refusedMost)
+	}
+	b.cloud.Spoil(t, faults.Plan{})
+	b.poke(cell)
+	if is := b.booting(cell); slices.Contains(attemptCodes(is), codeAbandoned) {
+		t.Fatalf("the status keeps all attempts %+v", is.Status.Attempts)
+	}
+	if live := b.cloud.Live(cell); len(live) != 2 {
+		t.Fatalf("live instances %+v", live)
+	}
+	if err := b.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitGone(t, b, cell)
+	if live := b.cloud.Live(cell); len(live) > 0 {
+		t.Errorf("live instances %+v", live)
+	}
+}
+
+// TestLostReplyThenRefusal: the launch takes effect, its answer never comes, and
+// the same call is refused when it is repeated.
+func TestLostReplyThenRefusal(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass()
+	b.cloud.Spoil(t, faults.Plan{LostReplies: []faults.Loss{{Action: "RunInstances"}}})
+	cell := b.unready(b.cell(), v1beta1.ReasonCloudError)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: "UnauthorizedOperation"}}})
+	b.unready(cell, v1beta1.ReasonNotAuthorized)
+	if live := b.cloud.Live(cell); len(live) != 1 {
+		t.Fatalf("live instances %+v", live)
+	}
+	if err := b.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitGone(t, b, cell)
+	if live := b.cloud.Live(cell); len(live) > 0 {
+		t.Errorf("live instances %+v", live)
 	}
 }
 

@@ -76,8 +76,11 @@ func reasonOf(err error) string {
 	if f := (*finding)(nil); errors.As(err, &f) {
 		return f.reason
 	}
-	if cloud.KindOf(err) == cloud.KindUnauthorized {
+	switch cloud.KindOf(err) {
+	case cloud.KindUnauthorized:
 		return v1beta1.ReasonNotAuthorized
+	case cloud.KindThrottled:
+		return v1beta1.ReasonThrottled
 	}
 	return v1beta1.ReasonCloudError
 }

@@ -76,7 +76,7 @@ func (b *bench) price() selection.Price {
 		Images:  []selection.Image{{ID: "ami", Architecture: selection.AMD64, Accelerator: "none", ENA: true}},
 		Subnets: []selection.Subnet{{ID: "subnet", Zone: "a", Free: 100}},
 	}
-	found := selection.Select(selection.NewRules(index, class), &selection.Ask{}, catalogue.NewCapacity(&b.clock), 1)
+	found := selection.Select(selection.NewRules(index, class), &selection.Ask{}, catalogue.NewCapacity(&b.clock).For(catalogue.Hardware{}), 1)
 	if len(found) == 0 {
 		return selection.Price{}
 	}

@@ -1,9 +1,11 @@
 package catalogue
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"kip.elotl.co/internal/cloud"
@@ -26,8 +28,8 @@ const (
 	countAge = 10 * time.Minute
 )
 
-// Capacity remembers what had no capacity: offerings, quotas and subnets. It
-// implements selection.World. Several may use it at once.
+// Capacity remembers what had no capacity: offerings, quotas, subnets and
+// volumes. Several may use it at once.
 type Capacity struct {
 	clock clock.PassiveClock
 
@@ -36,19 +38,53 @@ type Capacity struct {
 	subnets map[string]fill
 }
 
-// pool is what runs dry as one: an offering, a quota for a group of types in a
-// market, or a subnet.
+// DefaultVolumeType is that of root volumes whose class names none.
+const DefaultVolumeType = "gp3"
+
+// Hardware is what cells need of a zone beside the instance type. What is dry
+// for one kind of hardware says nothing of another.
+type Hardware struct {
+	// Tenancy is default or dedicated; default when empty.
+	Tenancy string
+	// VolumeType is that of the root volume; DefaultVolumeType when empty.
+	VolumeType string
+}
+
+// World is what a Capacity knows for one kind of hardware. It implements
+// selection.World.
+type World struct {
+	*Capacity
+	hardware Hardware
+}
+
+// poolKind says what a pool is one of.
+type poolKind uint8
+
+const (
+	offeringPool poolKind = iota
+	quotaPool             // vCPUs of a group of types in a market
+	subnetPool
+	volumePool // volumes of a type in a zone
+)
+
+// pool is what runs dry as one. What does not matter to its kind is zero.
 type pool struct {
-	instanceType, zone string
-	market             selection.Market
-	quota, subnet      string
+	kind poolKind
+	// name is that of the instance type, the group of types, the subnet or the
+	// volume type.
+	name, zone string
+	market     selection.Market
+	tenancy    string
 }
 
 type dryTime struct {
 	until time.Time
 	last  time.Duration
-	// probing: somebody tries whether it still is.
-	probing bool
+	// vCPUs is how many were refused, at the least: a quota that has no room for
+	// a large type may have some for a small one. Zero where that does not matter.
+	vCPUs int64
+	// prober is the cell that tries whether it still is, until then; empty: none.
+	prober types.UID
 }
 
 // fill is how many cells were put into a subnet since its free addresses were
@@ -67,37 +103,60 @@ func NewCapacity(c clock.PassiveClock) *Capacity {
 	return &Capacity{clock: c, dry: map[pool]dryTime{}, subnets: map[string]fill{}}
 }
 
-func offeringPool(instanceType, zone string, market selection.Market) pool {
-	return pool{instanceType: instanceType, zone: zone, market: market}
+// For gives what is known for one kind of hardware.
+func (c *Capacity) For(h Hardware) World {
+	return World{c, Hardware{Tenancy: cmp.Or(h.Tenancy, "default"), VolumeType: cmp.Or(h.VolumeType, DefaultVolumeType)}}
 }
 
-func quotaPool(instanceType string, market selection.Market) pool {
-	return pool{quota: quotaOf(instanceType, market), market: market}
+func (w World) offering(instanceType, zone string, market selection.Market) pool {
+	return pool{kind: offeringPool, name: instanceType, zone: zone, market: market, tenancy: w.hardware.Tenancy}
 }
 
-func subnetPool(id string) pool { return pool{subnet: id} }
+func (w World) volume(zone string) pool {
+	return pool{kind: volumePool, name: w.hardware.VolumeType, zone: zone}
+}
+
+func quota(instanceType string, market selection.Market) pool {
+	return pool{kind: quotaPool, name: quotaOf(instanceType, market), market: market}
+}
+
+func subnet(id string) pool { return pool{kind: subnetPool, name: id} }
+
+// pools are all that an offering takes from.
+func (w World) pools(o selection.Offering) []pool {
+	return []pool{w.offering(o.InstanceType, o.Zone, o.Market), w.volume(o.Zone), quota(o.InstanceType, o.Market), subnet(o.SubnetID)}
+}
 
 // Dry implements selection.World.
-func (c *Capacity) Dry(instanceType, zone string, market selection.Market) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.dry) == 0 {
+func (w World) Dry(kind *selection.Type, zone string, market selection.Market) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.dry) == 0 {
 		return false
 	}
-	return c.isDry(offeringPool(instanceType, zone, market)) || c.isDry(quotaPool(instanceType, market))
+	vCPUs := kind.VCPUs()
+	return w.isDry(w.offering(kind.Name, zone, market), vCPUs) || w.isDry(w.volume(zone), vCPUs) || w.isDry(quota(kind.Name, market), vCPUs)
 }
 
-// isDry says whether a pool is to be left alone; c.mu is held.
-func (c *Capacity) isDry(p pool) bool {
+// NoVolumes says whether a zone has no volumes of the hardware's type, for now.
+func (w World) NoVolumes(zone string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.isDry(w.volume(zone), 0)
+}
+
+// isDry says whether a pool is to be left alone by a type with so many vCPUs;
+// c.mu is held.
+func (c *Capacity) isDry(p pool, vCPUs int64) bool {
 	d, ok := c.dry[p]
-	return ok && c.clock.Now().Before(d.until)
+	return ok && vCPUs >= d.vCPUs && c.clock.Now().Before(d.until)
 }
 
 // Free implements selection.World.
 func (c *Capacity) Free(subnet selection.Subnet) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.isDry(subnetPool(subnet.ID)) {
+	if c.isDry(pool{kind: subnetPool, name: subnet.ID}, 0) {
 		return 0
 	}
 	f := c.subnets[subnet.ID]
@@ -111,96 +170,118 @@ func (c *Capacity) Free(subnet selection.Subnet) int {
 // addressesPerCell: the agent's address and the pod's.
 const addressesPerCell = 2
 
-// Claim takes an offering for a launch. It is false where the offering has run
-// dry meanwhile, or somebody else is trying for the first time whether it still
-// is: then another has to be selected.
-func (c *Capacity) Claim(o selection.Offering) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	pools := poolsOf(o)
+// Claim takes an offering for a launch of a cell. It is false where the offering
+// has run dry meanwhile, or another cell is trying for the first time whether it
+// still is: then another has to be selected.
+func (w World) Claim(o selection.Offering, cell types.UID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pools := w.pools(o)
 	for _, p := range pools {
-		if c.isDry(p) {
+		if w.isDry(p, o.VCPUs) {
 			return false
 		}
 	}
-	now := c.clock.Now()
+	now := w.clock.Now()
 	for _, p := range pools {
-		d, ok := c.dry[p]
+		d, ok := w.dry[p]
 		switch {
-		case ok && now.Sub(d.until) > forgetAfter:
-			delete(c.dry, p)
-		case ok:
-			c.dry[p] = dryTime{until: now.Add(probeTime), last: d.last, probing: true}
+		case !ok || o.VCPUs < d.vCPUs:
+		case now.Sub(d.until) > forgetAfter:
+			delete(w.dry, p)
+		default:
+			d.until, d.prober = now.Add(probeTime), cell
+			w.dry[p] = d
 		}
 	}
 	return true
 }
 
-func poolsOf(o selection.Offering) []pool {
-	return []pool{offeringPool(o.InstanceType, o.Zone, o.Market), quotaPool(o.InstanceType, o.Market), subnetPool(o.SubnetID)}
-}
-
-// Failed notes that an offering gave no instance for want of what an error of
-// that kind says: capacity, quota, or addresses. Each time it is tried again
-// and fails, it is left alone for twice as long.
-func (c *Capacity) Failed(o selection.Offering, kind cloud.Kind) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// Failed notes that an offering that a cell has claimed gave no instance for
+// want of what an error of that kind says: capacity, quota, addresses or
+// volumes. Each time it is tried again and fails, it is left alone for twice as
+// long.
+func (w World) Failed(o selection.Offering, kind cloud.Kind, cell types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch kind {
 	case cloud.KindCapacity:
-		c.runDry(offeringPool(o.InstanceType, o.Zone, o.Market))
+		w.runDry(w.offering(o.InstanceType, o.Zone, o.Market), 0, cell)
 	case cloud.KindQuota:
-		c.runDry(quotaPool(o.InstanceType, o.Market))
+		w.runDry(quota(o.InstanceType, o.Market), o.VCPUs, cell)
 	case cloud.KindSubnetFull:
-		c.runDry(subnetPool(o.SubnetID))
+		w.runDry(subnet(o.SubnetID), 0, cell)
+	case cloud.KindVolume:
+		w.runDry(w.volume(o.Zone), 0, cell)
 	}
-	c.release(o)
+	w.release(cell)
 }
 
-// release gives back what Claim took, so that others may try; c.mu is held.
-func (c *Capacity) release(o selection.Offering) {
+// runDry leaves a pool alone for what has so many vCPUs, or more; c.mu is held.
+// Failures of launches that were under way at once, of which only one was to
+// find out, count once.
+func (c *Capacity) runDry(p pool, vCPUs int64, cell types.UID) {
+	d, now := c.dry[p], c.clock.Now()
+	if now.Before(d.until) && d.prober != cell {
+		if vCPUs < d.vCPUs {
+			c.dry[p] = d.less(vCPUs, now)
+		}
+		return
+	}
+	if now.Sub(d.until) > forgetAfter {
+		d.last = 0
+	}
+	next := min(max(2*d.last, DryAtFirst), dryAtMost)
+	c.dry[p] = dryTime{until: now.Add(next), last: next, vCPUs: vCPUs}
+}
+
+// less is the dry time of a pool that has not even room for so many vCPUs. A
+// probe goes on.
+func (d dryTime) less(vCPUs int64, now time.Time) dryTime {
+	d.vCPUs = vCPUs
+	if d.prober == "" {
+		d.until = now.Add(d.last)
+	}
+	return d
+}
+
+// Released notes that a launch of what a cell has claimed came to nothing for
+// another reason.
+func (c *Capacity) Released(cell types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release(cell)
+}
+
+// release ends the probes of a cell, so that others may try; c.mu is held.
+func (c *Capacity) release(cell types.UID) {
 	now := c.clock.Now()
-	for _, p := range poolsOf(o) {
-		if d := c.dry[p]; d.probing {
-			c.dry[p] = dryTime{until: now, last: d.last}
+	for p, d := range c.dry {
+		if d.prober == cell {
+			d.until, d.prober = now, ""
+			c.dry[p] = d
 		}
 	}
 }
 
-// runDry leaves a pool alone; c.mu is held. Failures of launches that were
-// under way at once, of which only one was to find out, count once.
-func (c *Capacity) runDry(p pool) {
-	d, now := c.dry[p], c.clock.Now()
-	switch {
-	case c.isDry(p) && !d.probing:
-		return
-	case now.Sub(d.until) > forgetAfter:
-		d.last = 0
+// Launched notes that an offering that a cell has claimed gave an instance, in
+// a subnet that was counted to have so many free addresses.
+func (w World) Launched(o selection.Offering, free int, cell types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.clock.Now()
+	for _, p := range w.pools(o) {
+		d := w.dry[p]
+		probed := d.prober != "" && d.prober != cell && now.Before(d.until)
+		if !probed && o.VCPUs >= d.vCPUs {
+			delete(w.dry, p)
+		}
 	}
-	next := min(max(2*d.last, DryAtFirst), dryAtMost)
-	c.dry[p] = dryTime{until: now.Add(next), last: next}
-}
-
-// Released notes that a launch of a claimed offering came to nothing for
-// another reason.
-func (c *Capacity) Released(o selection.Offering) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.release(o)
-}
-
-// Launched notes that an offering gave an instance, in a subnet that was
-// counted to have so many free addresses.
-func (c *Capacity) Launched(o selection.Offering, free int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, p := range poolsOf(o) {
-		delete(c.dry, p)
-	}
-	f, now := c.subnets[o.SubnetID], c.clock.Now()
+	w.release(cell)
+	f := w.subnets[o.SubnetID]
 	if !f.holds(free, now) {
 		f = fill{counted: free, since: now}
 	}
 	f.launched++
-	c.subnets[o.SubnetID] = f
+	w.subnets[o.SubnetID] = f
 }

@@ -65,7 +65,7 @@ func priceIn(t *testing.T, c *catalogue.Catalogue, market v1beta1.LaunchType) se
 		Images:  []selection.Image{{ID: "ami-1", Architecture: selection.AMD64, Accelerator: v1beta1.AcceleratorNone, ENA: true}},
 		Subnets: []selection.Subnet{{ID: "subnet-1", Zone: "us-east-1a", Free: 100}},
 	}
-	world := catalogue.NewCapacity(clocktesting.NewFakePassiveClock(time.Now()))
+	world := catalogue.NewCapacity(clocktesting.NewFakePassiveClock(time.Now())).For(catalogue.Hardware{})
 	found := selection.Select(selection.NewRules(c.Index(), class), &selection.Ask{LaunchType: market}, world, 2)
 	if len(found) != 1 {
 		t.Fatalf("%s: found %+v", market, found)

@@ -114,7 +114,7 @@ func anything(x *selection.Index, zones ...string) *selection.Rules {
 // priceOf is the price of an offering in the catalogue; not ok where it is not sold.
 func priceOf(c *Catalogue, name, zone string, market selection.Market) (price selection.Price, ok bool) {
 	ask := &selection.Ask{Type: name, LaunchType: market.LaunchType()}
-	for _, o := range selection.Select(anything(c.Index(), zone), ask, NewCapacity(clock.RealClock{}), 1) {
+	for _, o := range selection.Select(anything(c.Index(), zone), ask, NewCapacity(clock.RealClock{}).For(Hardware{}), 1) {
 		return o.Price, true
 	}
 	return selection.Price{}, false

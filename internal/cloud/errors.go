@@ -24,6 +24,9 @@ const (
 	KindLimit
 	// KindSubnetFull: the subnet has no free address; another may do.
 	KindSubnetFull
+	// KindVolume: the zone has no volume of the type asked for; another zone, or
+	// another volume type, may do.
+	KindVolume
 	// KindUnauthorized: Error.Action is not allowed.
 	KindUnauthorized
 	// KindInvalid: the request can never succeed as it is.

@@ -40,7 +40,7 @@ func (q *query) try(l *listing) (c candidate, refused Step) {
 		return c, StepPrice
 	}
 	c.subnet, c.free = q.roomiest(subnets)
-	if c.subnet == nil || q.world.Dry(kind.Name, zone, l.market) {
+	if c.subnet == nil || q.world.Dry(kind, zone, l.market) {
 		return c, StepCapacity
 	}
 	return c, ""
@@ -115,7 +115,7 @@ func (q *query) offering(c *candidate) Offering {
 	x, l := q.rules.index, c.listing
 	image := &q.rules.class.Images[q.rules.kinds[l.kind].image]
 	return Offering{
-		InstanceType: x.types[l.kind].Name, Zone: x.zones[l.zone], SubnetID: c.subnet.ID, Market: l.market,
+		InstanceType: x.types[l.kind].Name, Zone: x.zones[l.zone], SubnetID: c.subnet.ID, Market: l.market, VCPUs: x.types[l.kind].VCPUs(),
 		ImageID: image.ID, Architecture: image.Architecture, CPUCredits: c.credits,
 		Price: l.price, InstancePerHour: c.perHour, PerHour: c.perHour + q.ask.ExtraPerHour,
 	}

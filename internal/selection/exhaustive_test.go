@@ -178,7 +178,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 	f := found{bareMetal: t.BareMetal}
 	image := e.image(t)
 	f.Offering = selection.Offering{
-		InstanceType: t.Name, Zone: l.Zone, Market: l.Market, ImageID: image.ID, Architecture: image.Architecture, Price: l.Price,
+		InstanceType: t.Name, Zone: l.Zone, Market: l.Market, VCPUs: t.MilliCPU / 1000, ImageID: image.ID, Architecture: image.Architecture, Price: l.Price,
 		InstancePerHour: l.Price.PerHour,
 	}
 	for _, s := range e.class.Subnets {
@@ -186,7 +186,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 			f.free, f.SubnetID = free, s.ID
 		}
 	}
-	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone) || e.world.Dry(t.Name, l.Zone, l.Market) {
+	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone) || e.world.Dry(t, l.Zone, l.Market) {
 		return f, false
 	}
 	if t.Burst != nil {

@@ -20,12 +20,12 @@ type world struct {
 	free       map[string]int // by subnet; 100 where it is not in it
 }
 
-func (w world) Dry(instanceType, zone string, market selection.Market) bool {
+func (w world) Dry(kind *selection.Type, zone string, market selection.Market) bool {
 	if w.dryPercent == 0 || w.dryPercent == 100 {
 		return w.dryPercent == 100
 	}
 	h := fnv.New32a()
-	h.Write([]byte(instanceType + zone + string(market.LaunchType())))
+	h.Write([]byte(kind.Name + zone + string(market.LaunchType())))
 	return h.Sum32()%100 < w.dryPercent
 }
 

@@ -10,7 +10,7 @@ import (
 // many at once.
 type World interface {
 	// Dry says whether an offering is to be left alone for now.
-	Dry(instanceType, zone string, market Market) bool
+	Dry(kind *Type, zone string, market Market) bool
 	// Free is how many addresses a subnet has left, as far as is known; it is
 	// left alone without any.
 	Free(subnet Subnet) int

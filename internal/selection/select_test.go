@@ -86,7 +86,7 @@ func TestOffering(t *testing.T) {
 	f.class.Subnets = append(f.class.Subnets, selection.Subnet{ID: "subnet-a2", Zone: "a"})
 	f.world.free = map[string]int{"subnet-a": 10, "subnet-a2": 20}
 	want := []selection.Offering{{
-		InstanceType: "t3.large", Zone: "a", SubnetID: "subnet-a2", ImageID: "ami-x", Architecture: selection.AMD64,
+		InstanceType: "t3.large", Zone: "a", SubnetID: "subnet-a2", VCPUs: 2, ImageID: "ami-x", Architecture: selection.AMD64,
 		CPUCredits: selection.CreditsUnlimited, Price: f.listings[2].Price, InstancePerHour: 0.1332, PerHour: 0.1432,
 	}}
 	got := selection.Select(f.rules(), &f.ask, f.world, 3)

@@ -32,6 +32,9 @@ type Type struct {
 	Burst *Burst
 }
 
+// VCPUs is how many the type has, as quotas count them.
+func (t *Type) VCPUs() int64 { return t.MilliCPU / 1000 }
+
 // Burst is what is particular to a burstable type
 // (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html).
 type Burst struct {
@@ -190,6 +193,8 @@ type Offering struct {
 	Zone         string
 	SubnetID     string
 	Market       Market
+	// VCPUs is how many the type has.
+	VCPUs        int64
 	ImageID      string
 	Architecture Architectures
 	// CPUCredits is standard or unlimited for a burstable type, else empty.

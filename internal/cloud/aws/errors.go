@@ -24,13 +24,14 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 		"ThrottlingException", "TooManyRequestsException":
 		return cloud.KindThrottled, true
 	case "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
-		"InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity", "InsufficientVolumeCapacity",
-		"ReservationCapacityExceeded", "SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported",
-		"VolumeTypeNotAvailableInZone":
+		"InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity", "ReservationCapacityExceeded",
+		"SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported":
 		return cloud.KindCapacity, true
+	case "InsufficientVolumeCapacity", "VolumeTypeNotAvailableInZone":
+		return cloud.KindVolume, true
 	case "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded":
 		return cloud.KindQuota, true
-	case "AddressLimitExceeded", "NetworkInterfaceLimitExceeded", "PendingVerification", "ResourceLimitExceeded",
+	case "AddressLimitExceeded", "MaxIOPSLimitExceeded", "NetworkInterfaceLimitExceeded", "PendingVerification", "ResourceLimitExceeded",
 		"RouteLimitExceeded", "VolumeLimitExceeded":
 		return cloud.KindLimit, true
 	case "RouteAlreadyExists":
@@ -46,9 +47,9 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 		return cloud.KindTokenReused, true
 	case "InvalidInstanceType":
 		return cloud.KindNotFound, true
-	case "OperationNotPermitted", "PrivateIpAddressLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
-		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnsupportedOperation", "ValidationError",
-		"VPCIdNotSpecified":
+	case "EncryptedVolumesNotSupported", "OperationNotPermitted", "PrivateIpAddressLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
+		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnknownVolumeType", "UnsupportedOperation",
+		"UnsupportedTenancy", "ValidationError", "VolumeIOPSLimit", "VPCIdNotSpecified":
 		return cloud.KindInvalid, true
 	}
 	return cloud.KindTransient, false
