@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -142,9 +141,8 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 		Scheme: scheme,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}: {Transform: pod.Slim},
-			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{
-				o.namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", prices.ConfigMapName)},
-			}},
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{o.namespace: {}}},
+			&corev1.Secret{}:    {Namespaces: map[string]cache.Config{o.namespace: {}}},
 		}},
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "kip-operator",
@@ -202,7 +200,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version,
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version, Namespace: o.namespace,
 			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
 		}),
 		cell.New(cell.Options{

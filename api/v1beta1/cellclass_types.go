@@ -7,6 +7,9 @@ import (
 )
 
 // CellClassSpec says how cells of this class are made.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.cloudInit) || !has(self.cloudInitFrom)",message="cloudInit and cloudInitFrom exclude each other"
+// +kubebuilder:validation:XValidation:rule="!has(self.useCloudParameterStore) || !self.useCloudParameterStore || has(self.defaultIAMPermissions)",message="useCloudParameterStore needs defaultIAMPermissions: cells read their parameters with an instance profile"
 type CellClassSpec struct {
 	// defaultInstanceType is launched for a cell that names no type.
 	// +kubebuilder:default="t3.nano"
@@ -40,6 +43,15 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?$`
 	MaxPricePerHour string `json:"maxPricePerHour,omitempty"`
 
+	// maxPriceFactor is how many times as much as the cheapest offering of its
+	// market that would do a cell may cost, such as "5" or "1.5": how far a pod
+	// may fall back while cheaper offerings have no capacity.
+	// +kubebuilder:default="5"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+([.][0-9]+)?$') && double(self) >= 1.0",message="must be a decimal number of at least 1, such as \"5\" or \"1.5\""
+	// +optional
+	MaxPriceFactor string `json:"maxPriceFactor,omitempty"`
+
 	// podPrivileges lists the namespaces whose pods may ask for what reaches
 	// beyond their cell.
 	// +optional
@@ -63,14 +75,43 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	BootImageOverrides []BootImageOverride `json:"bootImageOverrides,omitempty"`
 
-	// cloudInit is a cloud-config document that is merged with Kip's own. A
-	// change reaches the next cell.
+	// cloudInit is user data as cloud-init takes it. A cloud-config document is
+	// merged with Kip's own, anything else (a script, a MIME message) becomes a
+	// part of a message beside it. A change reaches the next cell.
 	// +optional
 	// +kubebuilder:validation:MaxLength=65536
 	CloudInit string `json:"cloudInit,omitempty"`
 
+	// cloudInitFrom reads it from a ConfigMap or a Secret in the operator's
+	// namespace. A change there reaches the next cell too.
+	// +optional
+	CloudInitFrom *CloudInitSource `json:"cloudInitFrom,omitempty"`
+
+	// useCloudParameterStore hands cells their certificates through SSM
+	// Parameter Store instead of user data. Cells need an instance profile that
+	// may read them.
+	// +optional
+	UseCloudParameterStore bool `json:"useCloudParameterStore,omitempty"`
+
+	// defaultIAMPermissions is the name or the ARN of the instance profile of
+	// cells whose pods name none. Pods reach its credentials only where they
+	// name a profile themselves.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^([A-Za-z0-9+=,.@_-]{1,128}|arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[!-~]+)$`
+	DefaultIAMPermissions string `json:"defaultIAMPermissions,omitempty"`
+
 	// itzo says where a cell gets its agent.
-	Itzo ItzoSpec `json:"itzo"`
+	// +optional
+	Itzo ItzoSpec `json:"itzo,omitempty,omitzero"`
+
+	// cellConfig reaches cells as /tmp/itzo/cell_config.yaml, which launchers of
+	// the first Kip's images read.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'))",message="keys must have 1 to 128 letters, digits, dots, hyphens and underscores"
+	CellConfig map[string]CellConfigValue `json:"cellConfig,omitempty"`
 
 	// extraSecurityGroups are the IDs of security groups that every cell is
 	// put into; the VPC's default group where there are none.
@@ -101,6 +142,33 @@ type CellClassSpec struct {
 	// aws holds what is particular to AWS.
 	AWS AWSSpec `json:"aws"`
 }
+
+// CloudInitSource is a key of a ConfigMap or of a Secret.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.configMapKeyRef) != has(self.secretKeyRef)",message="one of configMapKeyRef and secretKeyRef is required, not both"
+type CloudInitSource struct {
+	// +optional
+	ConfigMapKeyRef *KeyReference `json:"configMapKeyRef,omitempty"`
+	// +optional
+	SecretKeyRef *KeyReference `json:"secretKeyRef,omitempty"`
+}
+
+// KeyReference names a key of an object in the operator's namespace.
+type KeyReference struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key"`
+}
+
+// CellConfigValue is a value of cellConfig.
+//
+// +kubebuilder:validation:MaxLength=4096
+type CellConfigValue string
 
 // InstanceTypesSpec limits the choice of types. * in a pattern stands for any
 // characters: c5*, *.large, g4dn.xlarge.
@@ -183,58 +251,84 @@ type BootImageOverride struct {
 	Image BootImageSpec `json:"image"`
 }
 
-// BootImageSpec chooses machine images as DescribeImages does. All that is
-// given must match.
+// BootImageSpec chooses machine images as DescribeImages does, written as in
+// the first Kip's provider.yaml: several of a kind are parted by blanks. All
+// that is given must match.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.imageIDs) || has(self.owners) || has(self.filters)",message="one of imageIDs, owners or filters is required"
+// +kubebuilder:validation:XValidation:rule="has(self.imageIDs) || has(self.owners) || has(self.filters) || has(self.ssmParameters)",message="one of imageIDs, owners, filters or ssmParameters is required"
+// +kubebuilder:validation:XValidation:rule="!has(self.imageIDs) || !has(self.ssmParameters)",message="imageIDs and ssmParameters exclude each other"
 type BootImageSpec struct {
-	// owners are account IDs, or self, amazon, aws-marketplace.
+	// owners are account IDs of 12 digits, or self, amazon, aws-marketplace:
+	// "099720109477 self".
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=64
-	Owners []string `json:"owners,omitempty"`
-	// filters are DescribeImages filters, such as name: ["kip-cell-*"].
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *([0-9]{12}|self|amazon|aws-marketplace)( +([0-9]{12}|self|amazon|aws-marketplace))* *$')",message="must be account IDs of 12 digits, self, amazon or aws-marketplace, parted by blanks"
+	Owners string `json:"owners,omitempty"`
+	// filters are DescribeImages filters, name=value[,value]:
+	// "name=kip-cell-*,cell-* architecture=x86_64". * and ? in a value are
+	// wildcards; ? also stands for a blank.
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=16
-	Filters map[string]FilterValues `json:"filters,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *[^ =,]+=[^ ,]+(,[^ ,]+)*( +[^ =,]+=[^ ,]+(,[^ ,]+)*)* *$')",message="must be name=value[,value], several parted by blanks, such as name=ubuntu/images/*-amd64-*; ? stands for a blank in a value"
+	Filters string `json:"filters,omitempty"`
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=32
-	// +kubebuilder:validation:items:Pattern=`^ami-[0-9a-f]{8,17}$`
-	ImageIDs []string `json:"imageIDs,omitempty"`
-	// executableUsers are account IDs, or self, or all.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *ami-[0-9a-f]{8,17}( +ami-[0-9a-f]{8,17})* *$')",message="must be image IDs such as ami-0123456789abcdef0, parted by blanks"
+	ImageIDs string `json:"imageIDs,omitempty"`
+	// executableUsers are account IDs of 12 digits, or self, or all.
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=64
-	ExecutableUsers []string `json:"executableUsers,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *([0-9]{12}|self|all)( +([0-9]{12}|self|all))* *$')",message="must be account IDs of 12 digits, self or all, parted by blanks"
+	ExecutableUsers string `json:"executableUsers,omitempty"`
+	// ssmParameters are the names or ARNs of parameters in Parameter Store that
+	// hold image IDs, such as AWS and Canonical publish, parted by blanks: one
+	// for each architecture.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *[a-zA-Z0-9_.:/-]+( +[a-zA-Z0-9_.:/-]+)* *$')",message="must be names of parameters, such as /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64, parted by blanks"
+	SSMParameters string `json:"ssmParameters,omitempty"`
 }
 
-// FilterValues are the values of one filter, of which any may match; * and ?
-// are wildcards.
-//
-// +kubebuilder:validation:MinItems=1
-// +kubebuilder:validation:MaxItems=32
-// +kubebuilder:validation:items:MaxLength=255
-type FilterValues []string
-
 // ItzoSpec says where a cell gets its agent: from
-// <url>/itzo-<version>-<arch>, arch being amd64 or arm64.
+// <url>/itzo-<version>-<arch>, arch being amd64 or arm64. Where it is empty the
+// operator serves its own.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.url) || !has(self.version) && !has(self.sha256)",message="version and sha256 need url: without it the operator serves the agent of its own release"
 type ItzoSpec struct {
 	// url is the base URL, http or https, without a final slash.
+	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^https?://[^\s'"$]+[^/\s'"$]$`
-	URL string `json:"url"`
+	URL string `json:"url,omitempty"`
+	// version is as it stands in the files' names, but that 1.2.3 is taken for
+	// v1.2.3. An agent of this version that the image has is taken without a
+	// download; any, where the version is absent.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._+-]+$`
-	Version string `json:"version"`
+	Version string `json:"version,omitempty"`
+	// sha256 holds digests in hexadecimal by the files' names without the
+	// version: itzo-amd64, itzo-arm64, pause-amd64, pause-arm64,
+	// containerd-amd64.tar.gz, containerd-arm64.tar.gz. A file with another
+	// digest is not installed.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=6
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^((itzo|pause)-(amd64|arm64)|containerd-(amd64|arm64)[.]tar[.]gz)$'))",message="keys are itzo-amd64, itzo-arm64, pause-amd64, pause-arm64, containerd-amd64.tar.gz and containerd-arm64.tar.gz"
+	SHA256 map[string]SHA256 `json:"sha256,omitempty"`
 }
+
+// SHA256 is a digest in hexadecimal.
+//
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:Pattern=`^[0-9a-fA-F]{64}$`
+type SHA256 string
 
 // AWSSpec is the part of a class that is particular to AWS.
 type AWSSpec struct {
@@ -255,10 +349,30 @@ type AWSSpec struct {
 	// rootVolume is what the root volume is like besides its size.
 	// +optional
 	RootVolume RootVolumeSpec `json:"rootVolume,omitempty,omitzero"`
+	// parameterStore is how parameters are stored where
+	// spec.useCloudParameterStore is true.
+	// +optional
+	ParameterStore ParameterStoreSpec `json:"parameterStore,omitempty,omitzero"`
 	// tenancy: dedicated runs cells on hardware of the account's own.
 	// +optional
 	// +kubebuilder:validation:Enum=default;dedicated
 	Tenancy string `json:"tenancy,omitempty"`
+}
+
+// ParameterStoreSpec is how cells' parameters are stored.
+type ParameterStoreSpec struct {
+	// kmsKeyID encrypts them: the key's ID, ARN, alias/name or alias ARN; the
+	// account's alias/aws/ssm where it is absent. Cells need kms:Decrypt for it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	KMSKeyID string `json:"kmsKeyID,omitempty"`
+	// endpoint is the URL at which cells reach Parameter Store, where it is not
+	// the region's own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^https?://[^\s'"$]+$`
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // RootVolumeSpec is what a cell's root volume is like. What is absent is as in
@@ -333,6 +447,9 @@ type CellClassStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=32
 	SecurityGroups []string `json:"securityGroups,omitempty"`
+	// instanceProfile is the one of spec.defaultIAMPermissions.
+	// +optional
+	InstanceProfile *ResolvedProfile `json:"instanceProfile,omitempty"`
 	// cells counts the Cells of this class, readyCells those whose agent answers.
 	// +optional
 	Cells int32 `json:"cells"`
@@ -364,6 +481,13 @@ type ResolvedImage struct {
 	Needs []string `json:"needs,omitempty"`
 	// +optional
 	WithoutENA bool `json:"withoutENA,omitempty"`
+}
+
+// ResolvedProfile is an instance profile as it was found.
+type ResolvedProfile struct {
+	ARN string `json:"arn"`
+	// roleID is the unique ID of its role, such as AROAEXAMPLEID.
+	RoleID string `json:"roleID"`
 }
 
 // ResolvedSubnet is a subnet as it was found.

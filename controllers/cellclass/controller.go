@@ -41,6 +41,8 @@ const (
 type Cloud interface {
 	cloud.Images
 	cloud.Networks
+	cloud.Parameters
+	cloud.Profiles
 }
 
 // Catalogue tells which instance types there are.
@@ -62,6 +64,8 @@ type Options struct {
 	Kubelet virtualnode.Endpoint
 	// Version is the operator's.
 	Version string
+	// Namespace is the operator's own.
+	Namespace string
 }
 
 // Controller reconciles CellClasses.

@@ -3,12 +3,14 @@ package cellclass
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/bootimage"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/selection"
 )
@@ -27,7 +29,7 @@ func (c *Controller) resolveImages(ctx context.Context, class *v1beta1.CellClass
 			newest = only(newest, override.Architecture)
 		}
 		if len(newest) == 0 {
-			return found(v1beta1.ReasonImageNotFound, "%s: no image for %s matches %s", path, override.Architecture, describe(override.Image))
+			return found(v1beta1.ReasonImageNotFound, "%s: no image for %s matches %s", path, override.Architecture, bootimage.Describe(override.Image))
 		}
 		chosen.add(newest, cmp.Or(override.Accelerator, v1beta1.AcceleratorNone))
 	}
@@ -42,11 +44,17 @@ func (c *Controller) resolveImages(ctx context.Context, class *v1beta1.CellClass
 
 // newestImages finds the newest image of each architecture.
 func (c *Controller) newestImages(ctx context.Context, path string, spec v1beta1.BootImageSpec) ([]cloud.Image, error) {
-	images, err := c.Cloud.Images(ctx, imageQuery(spec))
+	query, err := bootimage.Query(spec)
+	if err != nil {
+		return nil, found(v1beta1.ReasonInvalidImageSpec, "%s.%v", path, err)
+	}
+	if err := c.addParameters(ctx, path, spec, &query); err != nil {
+		return nil, err
+	}
+	images, err := c.Cloud.Images(ctx, query)
 	switch {
 	case cloud.IsNotFound(err):
-		element, id := pathOf(path+".imageIDs", spec.ImageIDs, err)
-		return nil, found(v1beta1.ReasonImageNotFound, "%s: image %q does not exist in this region", element, id)
+		return nil, found(v1beta1.ReasonImageNotFound, "%s: image %q does not exist in this region", path+".imageIDs", subjectOf(err))
 	case cloud.KindOf(err) == cloud.KindInvalid && err != nil:
 		return nil, found(v1beta1.ReasonImageNotFound, "%s: %v", path, err)
 	case err != nil:
@@ -54,9 +62,38 @@ func (c *Controller) newestImages(ctx context.Context, path string, spec v1beta1
 	}
 	newest := newestByArchitecture(images)
 	if len(newest) == 0 {
-		return nil, found(v1beta1.ReasonImageNotFound, "%s: no available image matches %s", path, describe(spec))
+		return nil, found(v1beta1.ReasonImageNotFound, "%s: no available image for amd64 or arm64 matches %s", path, bootimage.Describe(spec))
 	}
 	return newest, nil
+}
+
+// addParameters adds the images that parameters name.
+func (c *Controller) addParameters(ctx context.Context, path string, spec v1beta1.BootImageSpec, query *cloud.ImageQuery) error {
+	names := bootimage.SSMParameters(spec)
+	if len(names) == 0 {
+		return nil
+	}
+	values, err := c.Cloud.Parameters(ctx, names)
+	if cloud.IsNotFound(err) {
+		return found(v1beta1.ReasonImageNotFound, "%s.ssmParameters: parameter %q does not exist in this region", path, subjectOf(err))
+	}
+	if err != nil {
+		return fmt.Errorf("%s.ssmParameters: %w", path, err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(values[name], "ami-") {
+			return found(v1beta1.ReasonImageNotFound, "%s.ssmParameters: parameter %q holds %.40q, which is no image ID", path, name, values[name])
+		}
+		query.IDs = append(query.IDs, values[name])
+	}
+	return nil
+}
+
+func subjectOf(err error) string {
+	if e := (*cloud.Error)(nil); errors.As(err, &e) {
+		return e.Subject
+	}
+	return ""
 }
 
 func only(images []cloud.Image, architecture string) []cloud.Image {
@@ -103,17 +140,6 @@ func resolvedImage(image cloud.Image, accelerator string) v1beta1.ResolvedImage 
 	return out
 }
 
-func imageQuery(spec v1beta1.BootImageSpec) cloud.ImageQuery {
-	query := cloud.ImageQuery{IDs: spec.ImageIDs, Owners: spec.Owners, ExecutableUsers: spec.ExecutableUsers}
-	if len(spec.Filters) > 0 {
-		query.Filters = map[string][]string{}
-		for name, values := range spec.Filters {
-			query.Filters[name] = values
-		}
-	}
-	return query
-}
-
 // newestByArchitecture keeps, of each architecture, the image made last; of
 // two made at once the one with the higher ID, so that the choice is stable.
 func newestByArchitecture(images []cloud.Image) []cloud.Image {
@@ -128,30 +154,4 @@ func newestByArchitecture(images []cloud.Image) []cloud.Image {
 		}
 	}
 	return slices.Collect(maps.Values(best))
-}
-
-// describe writes the spec as a person would say it.
-func describe(spec v1beta1.BootImageSpec) string {
-	var parts []string
-	add := func(name string, values []string) {
-		if len(values) > 0 {
-			parts = append(parts, name+" "+strings.Join(values, ","))
-		}
-	}
-	add("imageIDs", spec.ImageIDs)
-	add("owners", spec.Owners)
-	add("executableUsers", spec.ExecutableUsers)
-	for _, name := range sortedKeys(spec.Filters) {
-		add("filter "+name, spec.Filters[name])
-	}
-	return strings.Join(parts, "; ")
-}
-
-func sortedKeys(filters map[string]v1beta1.FilterValues) []string {
-	keys := make([]string, 0, len(filters))
-	for key := range filters {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

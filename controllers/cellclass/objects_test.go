@@ -67,7 +67,7 @@ func sameNode(want *corev1.Node) func(*corev1.Node) error {
 func TestNodeAndRuntimeClass(t *testing.T) {
 	b := newBench(t).start()
 	b.ready(b.class(func(s *v1beta1.CellClassSpec) {
-		s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000005"}}
+		s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000005"}
 		s.DefaultInstanceType = "m7g.medium"
 		s.AWS.Subnets = []string{subnetB}
 		s.Capacity = corev1.ResourceList{"cpu": resource.MustParse("12"), "pods": resource.MustParse("7")}

@@ -15,6 +15,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/cloudinit"
 	"kip.elotl.co/internal/selection"
 )
 
@@ -86,19 +87,55 @@ func reasonOf(err error) string {
 }
 
 func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass) error {
-	if err := bootstrap.Validate(class.Spec.CloudInit); err != nil {
-		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
+	if err := c.checkCloudInit(ctx, class); err != nil {
+		return err
 	}
 	if c.Catalogue.Index() == nil {
 		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: "the instance types of this region are being looked up", passing: true}
 	}
 	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
-		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkTypes,
+		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkTypes, c.resolveProfile,
 	} {
 		if err := step(ctx, class); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// checkCloudInit looks whether a cell can be booted with the user's document.
+func (c *Controller) checkCloudInit(ctx context.Context, class *v1beta1.CellClass) error {
+	text, err := cloudinit.Read(ctx, c.Client, c.Namespace, class)
+	if missing := (*cloudinit.SourceError)(nil); errors.As(err, &missing) {
+		return found(v1beta1.ReasonCloudInitNotFound, "%v", missing)
+	}
+	if err != nil {
+		return err
+	}
+	if err := bootstrap.Validate(text); err != nil {
+		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
+	}
+	return nil
+}
+
+// resolveProfile finds the class's instance profile, and the role whose ID a
+// cell's parameters are tagged with.
+func (c *Controller) resolveProfile(ctx context.Context, class *v1beta1.CellClass) error {
+	name := class.Spec.DefaultIAMPermissions
+	if name == "" {
+		class.Status.InstanceProfile = nil
+		return nil
+	}
+	profile, err := c.Cloud.InstanceProfile(ctx, name)
+	switch {
+	case cloud.IsNotFound(err):
+		return found(v1beta1.ReasonProfileNotFound, "spec.defaultIAMPermissions: %q: no instance profile of this name or ARN", name)
+	case err != nil:
+		return fmt.Errorf("spec.defaultIAMPermissions: %w", err)
+	case profile.RoleID == "":
+		return found(v1beta1.ReasonProfileNotFound, "spec.defaultIAMPermissions: instance profile %q has no role: add one to it", name)
+	}
+	class.Status.InstanceProfile = &v1beta1.ResolvedProfile{ARN: profile.ARN, RoleID: profile.RoleID}
 	return nil
 }
 

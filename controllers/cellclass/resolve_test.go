@@ -83,7 +83,7 @@ func TestImagesByFilter(t *testing.T) {
 	is := b.ready(b.class(func(s *v1beta1.CellClassSpec) {
 		s.BootImageSpec = v1beta1.BootImageSpec{
 			Owners:  []string{"amazon"},
-			Filters: map[string]v1beta1.FilterValues{"name": {"kip-cell-al2023-*"}, "architecture": {"x86_64"}},
+			Filters: "name=kip-cell-al2023-* architecture=x86_64",
 		}
 	}))
 	if images := is.Status.Images; len(images) != 1 || images[0].ID != "ami-0a11ce00000000002" {
@@ -109,25 +109,25 @@ func TestBadInput(t *testing.T) {
 		},
 		"image id": {
 			func(s *v1beta1.CellClassSpec) {
-				s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000002", "ami-0123456789abcdef0"}}
+				s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002 ami-0123456789abcdef0"}
 			},
-			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec.imageIDs[1]", "ami-0123456789abcdef0"},
+			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec.imageIDs", "ami-0123456789abcdef0"},
 		},
 		"image filter": {
 			func(s *v1beta1.CellClassSpec) {
-				s.BootImageSpec = v1beta1.BootImageSpec{Owners: []string{"self"}, Filters: map[string]v1beta1.FilterValues{"name": {"no-such-*"}, "architecture": {"arm64"}}}
+				s.BootImageSpec = v1beta1.BootImageSpec{Owners: "self", Filters: "name=no-such-* architecture=arm64"}
 			},
-			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec", "owners self", "filter name no-such-*", "filter architecture arm64"},
+			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec", "owners self", "filters name=no-such-* architecture=arm64"},
 		},
 		"unknown filter": {
 			func(s *v1beta1.CellClassSpec) {
-				s.BootImageSpec = v1beta1.BootImageSpec{Filters: map[string]v1beta1.FilterValues{"flavour": {"sweet"}}}
+				s.BootImageSpec = v1beta1.BootImageSpec{Filters: "flavour=sweet"}
 			},
 			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec", "flavour"},
 		},
 		"pending image": {
 			func(s *v1beta1.CellClassSpec) {
-				s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000004"}}
+				s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000004"}
 			},
 			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec", "available", "ami-0c0ffee0000000004"},
 		},
@@ -155,7 +155,7 @@ func TestBadInput(t *testing.T) {
 			}
 			edit(b, class, func(c *v1beta1.CellClass) {
 				c.Spec.AWS.Subnets, c.Spec.ExtraSecurityGroups = []string{subnetB}, nil
-				c.Spec.BootImageSpec = v1beta1.BootImageSpec{Owners: []string{"self"}}
+				c.Spec.BootImageSpec = v1beta1.BootImageSpec{Owners: "self"}
 				c.Spec.DefaultInstanceType, c.Spec.CloudInit = "m5.large", "#cloud-config\n{}\n"
 			})
 			b.ready(class)

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cloudinit"
 	"kip.elotl.co/internal/retry"
 )
 
@@ -32,6 +33,7 @@ const workers = 10
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
+// +kubebuilder:rbac:groups="",namespace=kip-system,resources=configmaps;secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch;create;update;delete
 
 // SetupWithManager registers the controller.
@@ -45,6 +47,8 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
 		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		WatchesRawSource(source.Func(c.whenCatalogueIsReady(mgr.GetClient()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
@@ -88,6 +92,24 @@ func classOfCell(_ context.Context, o client.Object) []reconcile.Request {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: cell.Spec.CellClassName}}}
+}
+
+// classesOfSource are those that read their cloud-init document from the object.
+// They are looked up anew.
+func (c *Controller) classesOfSource(ctx context.Context, o client.Object) []reconcile.Request {
+	var all v1beta1.CellClassList
+	if err := c.Client.List(ctx, &all); err != nil {
+		log.FromContext(ctx).Error(err, "listing the classes that read a cloud-init document", "object", client.ObjectKeyFromObject(o))
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range all.Items {
+		if cloudinit.Uses(&all.Items[i], o) {
+			c.resolved.forget(all.Items[i].UID)
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return requests
 }
 
 // classOfName goes by the name and not by a label: whether an object of that

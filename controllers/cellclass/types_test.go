@@ -21,7 +21,7 @@ func TestNoTypeIsLeft(t *testing.T) {
 		"excluded": func(s *v1beta1.CellClassSpec) { s.InstanceTypes.Excluded = []v1beta1.TypePattern{"*"} },
 		"no image": func(s *v1beta1.CellClassSpec) {
 			s.Architectures = []string{"arm64"}
-			s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000002"}} // of amd64
+			s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002"} // of amd64
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestNoTypeIsLeft(t *testing.T) {
 // has the image of spec.bootImageSpec.
 func TestImageOverrides(t *testing.T) {
 	b := newBench(t).start()
-	byID := func(id string) v1beta1.BootImageSpec { return v1beta1.BootImageSpec{ImageIDs: []string{id}} }
+	byID := func(id string) v1beta1.BootImageSpec { return v1beta1.BootImageSpec{ImageIDs: id} }
 	is := b.ready(b.class(func(s *v1beta1.CellClassSpec) {
 		s.BootImageOverrides = []v1beta1.BootImageOverride{
 			{Accelerator: "nvidia", Image: byID("ami-0a11ce00000000002")},
@@ -64,9 +64,9 @@ func TestWrongImageOverride(t *testing.T) {
 		override v1beta1.BootImageOverride
 		texts    []string
 	}{
-		"unknown": {v1beta1.BootImageOverride{Accelerator: "nvidia", Image: v1beta1.BootImageSpec{ImageIDs: []string{"ami-0123456789abcdef0"}}},
+		"unknown": {v1beta1.BootImageOverride{Accelerator: "nvidia", Image: v1beta1.BootImageSpec{ImageIDs: "ami-0123456789abcdef0"}},
 			[]string{"spec.bootImageOverrides[0].image.imageIDs[0]", "ami-0123456789abcdef0"}},
-		"architecture": {v1beta1.BootImageOverride{Architecture: "arm64", Image: v1beta1.BootImageSpec{ImageIDs: []string{"ami-0c0ffee0000000002"}}},
+		"architecture": {v1beta1.BootImageOverride{Architecture: "arm64", Image: v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002"}},
 			[]string{"spec.bootImageOverrides[0].image", "arm64", "ami-0c0ffee0000000002"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestSpecIsTheUsers(t *testing.T) {
 		"apiVersion": v1beta1.GroupVersion.String(), "kind": "CellClass",
 		"metadata": map[string]any{"name": b.name, "labels": map[string]any{fixture.TestLabel: b.name}},
 		"spec": map[string]any{
-			"bootImageSpec": map[string]any{"owners": []any{"self"}},
+			"bootImageSpec": map[string]any{"owners": "self"},
 			"itzo":          map[string]any{"url": "http://agents.example/itzo", "version": "v2"},
 			"aws":           map[string]any{"subnets": []any{subnetA}},
 		},

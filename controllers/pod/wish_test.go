@@ -18,7 +18,7 @@ import (
 func (s *scene) openClass(namespaces ...string) *v1beta1.CellClass {
 	s.t.Helper()
 	class := &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: s.class}}
-	class.Spec.BootImageSpec.Owners = []string{"self"}
+	class.Spec.BootImageSpec.Owners = "self"
 	class.Spec.Itzo = v1beta1.ItzoSpec{URL: "https://agents.example", Version: "v2"}
 	class.Spec.AWS.Subnets = []string{"subnet-0123456789abcdef0"}
 	class.Spec.PodPrivileges = privileges(namespaces...)

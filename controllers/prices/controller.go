@@ -81,7 +81,7 @@ func (c *Controller) parse(is *corev1.ConfigMap) (catalogue.Overrides, error) {
 	return overrides, nil
 }
 
-// +kubebuilder:rbac:groups="",namespace=kip-system,resources=configmaps,resourceNames=kip-prices,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",namespace=kip-system,resources=configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // SetupWithManager registers the controller. The manager's cache need not hold

@@ -17,6 +17,8 @@ type Cloud interface {
 	Routes
 	InstanceTypes
 	Prices
+	Parameters
+	Profiles
 }
 
 // Instances launches, finds and ends instances.

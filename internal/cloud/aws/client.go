@@ -15,7 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"kip.elotl.co/internal/cloud"
 )
@@ -44,8 +46,8 @@ const (
 type Options struct {
 	// Region is found in the environment when empty: AWS_REGION or the profile.
 	Region string
-	// EndpointURL replaces EC2's endpoint. When empty, the SDK's own settings
-	// count (AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, the profile).
+	// EndpointURL replaces the endpoints of all services. When empty, the SDK's
+	// own settings count (AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, the profile).
 	EndpointURL string
 	// Version of the operator, told to EC2 in the user agent.
 	Version string
@@ -63,6 +65,8 @@ type Options struct {
 type Client struct {
 	ec2       *ec2.Client
 	pricing   *pricing.Client
+	ssm       *ssm.Client
+	iam       *iam.Client
 	limits    *limiter
 	region    string
 	pageSize  int32
@@ -99,6 +103,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		e.APIOptions = append(e.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install, logFailures)
 	})
 	c := &Client{ec2: api, pricing: newPricing(settings, o), limits: limits, region: settings.Region, pageSize: pageSize}
+	c.ssm, c.iam = newSSM(settings, o, limits), newIAM(settings, o)
 	c.describes = newBatcher(c.describeByID)
 	c.ends = newBatcher(c.terminateAll)
 	c.tags = newBatcher(c.tagAll)
@@ -114,6 +119,26 @@ func newPricing(settings aws.Config, o Options) *pricing.Client {
 		}
 		p.HTTPClient = plainBody{p.HTTPClient}
 		p.APIOptions = append(p.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")))
+	})
+}
+
+func newSSM(settings aws.Config, o Options, limits *limiter) *ssm.Client {
+	return ssm.NewFromConfig(settings, func(s *ssm.Options) {
+		if o.EndpointURL != "" {
+			s.BaseEndpoint = aws.String(o.EndpointURL)
+		}
+		s.HTTPClient = plainBody{s.HTTPClient}
+		s.APIOptions = append(s.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), limits.install, logFailures)
+	})
+}
+
+func newIAM(settings aws.Config, o Options) *iam.Client {
+	return iam.NewFromConfig(settings, func(i *iam.Options) {
+		if o.EndpointURL != "" {
+			i.BaseEndpoint = aws.String(o.EndpointURL)
+		}
+		i.HTTPClient = plainBody{i.HTTPClient}
+		i.APIOptions = append(i.APIOptions, awsmiddleware.AddUserAgentKeyValue("kip", cmp.Or(o.Version, "unknown")), logFailures)
 	})
 }
 

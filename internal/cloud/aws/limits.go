@@ -28,13 +28,15 @@ const (
 )
 
 // DefaultLimits are those that EC2 publishes for an account in a region
-// (docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html), by action
+// (docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html), and
+// Parameter Store (docs.aws.amazon.com/general/latest/gr/ssm.html), by action
 // or group of actions.
 func DefaultLimits() map[string][]Limit {
 	return map[string][]Limit{
 		"RunInstances":       {{Burst: 5, PerSecond: 2}, {Burst: 1000, PerSecond: 2, Resources: true}},
 		"TerminateInstances": {{Burst: 100, PerSecond: 5}, {Burst: 1000, PerSecond: 20, Resources: true}},
 		"CreateTags":         {{Burst: 100, PerSecond: 10}},
+		"PutParameter":       {{Burst: 3, PerSecond: 3}},
 		Describes:            {{Burst: 100, PerSecond: 20}},
 		Unfiltered:           {{Burst: 50, PerSecond: 10}},
 		Mutations:            {{Burst: 50, PerSecond: 5}},
@@ -64,7 +66,7 @@ func limitable() []string {
 	return []string{
 		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
 		"DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
-		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "RunInstances", "TerminateInstances",
+		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
 	}
 }
 

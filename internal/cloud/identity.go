@@ -1,0 +1,41 @@
+package cloud
+
+import "context"
+
+// Parameters keeps small texts, and holds what others publish.
+type Parameters interface {
+	// Parameters reads parameters that are not secret, by name or ARN.
+	// KindNotFound, naming the first one that does not exist in Error.Subject.
+	Parameters(ctx context.Context, names []string) (map[string]string, error)
+	// PutSecret stores an encrypted parameter, in place of one of that name.
+	PutSecret(ctx context.Context, secret Secret) error
+	// DeleteSecrets deletes all parameters below a path, such as
+	// /kip/cells/i-0123456789abcdef0; nil when there are none.
+	DeleteSecrets(ctx context.Context, path string) error
+}
+
+// Secret is an encrypted parameter.
+type Secret struct {
+	// Name is a path, such as /kip/cells/i-0123456789abcdef0/config.
+	Name string
+	// Value has at most 8192 bytes.
+	Value string
+	// KMSKeyID is the key's ID, ARN or alias; the account's own when empty.
+	KMSKeyID string
+	Tags     map[string]string
+}
+
+// Profiles describes instance profiles.
+type Profiles interface {
+	// InstanceProfile finds a profile by its name or ARN. KindNotFound when
+	// there is none.
+	InstanceProfile(ctx context.Context, nameOrARN string) (InstanceProfile, error)
+}
+
+// InstanceProfile is what gives an instance its role.
+type InstanceProfile struct {
+	Name, ARN string
+	// RoleID is the unique ID of the role, such as AROAEXAMPLEID, and so the
+	// first part of an instance's aws:userid; empty for a profile without one.
+	RoleID string
+}
