@@ -76,3 +76,14 @@ func TestQuotaHasRoomForLess(t *testing.T) {
 		t.Errorf("%d launches", len(calls))
 	}
 }
+
+// TestTypesAreNotToBeHad: the Cell says which IAM action is missing.
+func TestTypesAreNotToBeHad(t *testing.T) {
+	b := newBench(t)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "DescribeInstanceTypes", Code: "UnauthorizedOperation"}}})
+	b.start().class()
+	cell := b.cell()
+	b.unready(cell, v1beta1.ReasonCatalogueNotReady, b.name, "the IAM action ec2:DescribeInstanceTypes is not allowed")
+	b.cloud.Spoil(t, faults.Plan{})
+	b.ready(cell)
+}

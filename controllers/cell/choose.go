@@ -52,7 +52,7 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	}
 	index := c.Catalogue.Index()
 	if index == nil {
-		return nil, &problem{v1beta1.ReasonCatalogueNotReady, "the instance types of this region are being looked up", catalogueRetry}
+		return nil, &problem{v1beta1.ReasonCatalogueNotReady, c.Catalogue.NotReady(), catalogueRetry}
 	}
 	rules, extra, world := c.rules.of(index, s.class), c.extrasOf(s), c.world(s.class)
 	ask := selection.AskOf(&s.cell.Spec, s.class, extra.perHour())

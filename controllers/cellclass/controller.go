@@ -50,6 +50,8 @@ type Catalogue interface {
 	// Index is nil before they are known; Ready is closed then.
 	Index() *selection.Index
 	Ready() <-chan struct{}
+	// NotReady says why there is no Index yet.
+	NotReady() string
 }
 
 // Options are what a Controller is made of.

@@ -91,7 +91,7 @@ func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass)
 		return err
 	}
 	if c.Catalogue.Index() == nil {
-		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: "the instance types of this region are being looked up", passing: true}
+		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: c.Catalogue.NotReady(), passing: true}
 	}
 	for _, step := range []func(context.Context, *v1beta1.CellClass) error{
 		c.resolveSubnets, c.resolveGroups, c.resolveImages, c.checkTypes, c.resolveProfile,

@@ -4,6 +4,7 @@
 package catalogue
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type Catalogue struct {
 
 	mu        sync.Mutex
 	types     []cloud.InstanceType
+	typesErr  error // of the last time that they were asked for
 	onDemand  dated[map[string]float64]
 	spot      dated[[]cloud.SpotPrice]
 	spotAsked bool // answered, refused, or waited for long enough
@@ -70,6 +72,17 @@ func (c *Catalogue) Index() *selection.Index { return c.current.Load() }
 
 // Ready is closed when there is an Index.
 func (c *Catalogue) Ready() <-chan struct{} { return c.ready }
+
+// NotReady says what an Index waits for and, where the cloud has refused to tell
+// the types, why.
+func (c *Catalogue) NotReady() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.typesErr != nil {
+		return fmt.Sprintf("the instance types of this region cannot be looked up: %v", c.typesErr)
+	}
+	return "the instance types of this region are being looked up"
+}
 
 // SetOverrides puts prices of the user's own before all others.
 func (c *Catalogue) SetOverrides(o Overrides) {

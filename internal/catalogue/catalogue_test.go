@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,7 +51,7 @@ func TestTheLastGoodAnswerStays(t *testing.T) {
 			wantPrice(t, c, "m5.large", "a", selection.OnDemand, selection.Price{PerHour: 0.1, Source: selection.SourcePricingAPI, AsOf: start})
 			wantPrice(t, c, "m5.large", "a", selection.Spot, selection.Price{PerHour: 0.04, Source: selection.SourceSpotHistory, AsOf: start})
 			for _, what := range []string{"types", "on-demand", "spot"} {
-				if n := r.count(what); n < 100 || n > 400 {
+				if n := r.count(what); n < 50 || n > 400 {
 					t.Errorf("%s: %s were asked for %d times in a day", name, what, n)
 				}
 			}
@@ -90,13 +91,18 @@ func TestTheLogTellsAReasonOnce(t *testing.T) {
 			lines = append(lines, args)
 		}, funcr.Options{})
 		r := newRegion()
-		r.failing = errors.New("pricing:GetProducts: AccessDeniedException")
+		r.failing = &cloud.Error{Kind: cloud.KindUnauthorized, Code: "AccessDeniedException", Action: "pricing:GetProducts"}
 		run(t, r, "us-east-1", log)
 		time.Sleep(24 * time.Hour)
 		mu.Lock()
 		defer mu.Unlock()
 		if len(lines) != 3 {
 			t.Errorf("%d lines, want one for each part: %q", len(lines), lines)
+		}
+		for _, line := range lines {
+			if !strings.Contains(line, "the IAM action pricing:GetProducts is not allowed") {
+				t.Errorf("line %s", line)
+			}
 		}
 	})
 }
@@ -111,6 +117,16 @@ func TestNoIndexBeforeTheTypes(t *testing.T) {
 		time.Sleep(time.Hour)
 		if c.Index() != nil {
 			t.Error("there is an index without types")
+		}
+		if why := c.NotReady(); !strings.Contains(why, "down") {
+			t.Errorf("not ready: %s", why)
+		}
+		r.set(func(r *region) {
+			r.failing = &cloud.Error{Kind: cloud.KindUnauthorized, Code: "UnauthorizedOperation", Action: "ec2:DescribeInstanceTypes", Message: "You are not authorized to perform this operation."}
+		})
+		time.Sleep(time.Hour)
+		if why := c.NotReady(); !strings.Contains(why, "the IAM action ec2:DescribeInstanceTypes is not allowed") {
+			t.Errorf("not ready: %s", why)
 		}
 		r.set(func(r *region) { r.failing = nil })
 		<-c.Ready()

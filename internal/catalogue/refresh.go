@@ -3,6 +3,7 @@ package catalogue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -52,7 +53,9 @@ func (c *Catalogue) parts() []part {
 	return []part{
 		{"instance types", typesEvery, func(ctx context.Context) error {
 			types, err := c.Source.InstanceTypes(ctx)
-			return c.learn(err, len(types), func() { c.types = types })
+			err = c.learn(err, len(types), func() { c.types = types })
+			c.noTypes(err)
+			return err
 		}},
 		{"on-demand prices", onDemandEvery, func(ctx context.Context) error {
 			prices, err := c.Source.OnDemandPrices(ctx)
@@ -106,13 +109,28 @@ func (c *Catalogue) learn(err error, size int, take func()) error {
 		err = errors.New("the answer is empty, which cannot be the whole truth about a region")
 	}
 	if err != nil {
-		return err
+		return withAction(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	take()
 	c.rebuild()
 	return nil
+}
+
+// noTypes notes why the types could not be had, nil when they could.
+func (c *Catalogue) noTypes(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.typesErr = err
+}
+
+// withAction puts the IAM action that is missing first, where the error says so.
+func withAction(err error) error {
+	if action := cloud.MissingAction(err); action != "" {
+		return fmt.Errorf("the IAM action %s is not allowed: %w", action, err)
+	}
+	return err
 }
 
 // spotWasAsked lets the first Index wait no longer.

@@ -87,6 +87,20 @@ func KindOf(err error) Kind {
 	return KindTransient
 }
 
+// MissingAction is the IAM action that an error says is not allowed; empty for
+// other errors, such as that the credentials are wrong.
+func MissingAction(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindUnauthorized {
+		return ""
+	}
+	switch e.Code {
+	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException":
+		return e.Action
+	}
+	return ""
+}
+
 // IsNotFound says whether what was named does not exist.
 func IsNotFound(err error) bool { return err != nil && KindOf(err) == KindNotFound }
 

@@ -44,6 +44,26 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
+func TestMissingAction(t *testing.T) {
+	of := func(kind Kind, code string) error {
+		return fmt.Errorf("asking: %w", &Error{Kind: kind, Code: code, Action: "ec2:RunInstances"})
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"EC2's":             {of(KindUnauthorized, "UnauthorizedOperation"), "ec2:RunInstances"},
+		"other services'":   {of(KindUnauthorized, "AccessDeniedException"), "ec2:RunInstances"},
+		"wrong credentials": {of(KindUnauthorized, "AuthFailure"), ""},
+		"throttled":         {of(KindThrottled, "RequestLimitExceeded"), ""},
+		"none":              {nil, ""},
+	} {
+		if got := MissingAction(c.err); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestLive(t *testing.T) {
 	for state, want := range map[State]bool{
 		StatePending: true, StateRunning: true, StateStopping: true, StateStopped: true, StateShuttingDown: false, StateTerminated: false,
