@@ -11,8 +11,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -181,6 +183,18 @@ func (ca *CA) Pool() *x509.CertPool {
 
 // NotAfter is when the authority ends; nothing that it signs lasts longer.
 func (ca *CA) NotAfter() time.Time { return ca.cert.NotAfter }
+
+// NotBefore is when the authority began.
+func (ca *CA) NotBefore() time.Time { return ca.cert.NotBefore }
+
+// ID names the authority: 16 hex digits of its certificate's SHA-256.
+func (ca *CA) ID() string {
+	sum := sha256.Sum256(ca.cert.Raw)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Authorities implements Source for an authority that is never replaced.
+func (ca *CA) Authorities() Authorities { return Authorities{Current: ca} }
 
 // String names the authority; it holds no key material.
 func (ca *CA) String() string {

@@ -36,6 +36,9 @@ const (
 	// makes serial numbers. A change of either changes every cell's bytes.
 	cellKeyDomain    = "kip.elotl.co/pki/cell-key/v1"
 	cellSerialDomain = "kip.elotl.co/pki/cell-serial/v1"
+	// The same for the certificates after a cell's first.
+	renewedKeyDomain    = "kip.elotl.co/pki/renewed-key/v1"
+	renewedSerialDomain = "kip.elotl.co/pki/renewed-serial/v1"
 )
 
 // CellID says which attempt to launch which cell a certificate is for.
@@ -88,35 +91,100 @@ func (id CellID) serial() *big.Int {
 	return toSerial(sum[:16])
 }
 
-// CellCertificate gives the serving certificate of a cell and its key, both
-// PEM, the key SEC1: the same bytes for the same authority and id. The
+// Renewal says which of the certificates of a cell is meant. The zero value is
+// the first, which begins with the attempt.
+type Renewal struct {
+	// Number counts the certificates after the first from 1.
+	Number int32
+	// Start is when the renewal was decided on, as stored in status; parts of a
+	// second are ignored.
+	Start time.Time
+}
+
+func (r Renewal) validate() error {
+	switch {
+	case r.Number < 0:
+		return fmt.Errorf("renewal %d is negative", r.Number)
+	case r.Number > 0 && r.Start.IsZero():
+		return errors.New("the renewal has no start time")
+	}
+	return nil
+}
+
+// issue is one certificate of a cell: where its key, its serial number and its
+// dates come from.
+type issue struct {
+	keyInfo []byte
+	serial  *big.Int
+	start   time.Time
+}
+
+func (id CellID) issue(r Renewal) issue {
+	if r.Number == 0 {
+		return issue{append([]byte(cellKeyDomain), id.bytes()...), id.serial(), id.start()}
+	}
+	number := binary.BigEndian.AppendUint32(id.bytes(), uint32(r.Number))
+	start := r.Start.UTC().Truncate(time.Second)
+	data := append([]byte(renewedSerialDomain), number...)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(data, uint64(start.Unix())))
+	return issue{append([]byte(renewedKeyDomain), number...), toSerial(sum[:16]), start}
+}
+
+// CellCertificate gives the first serving certificate of a cell and its key,
+// both PEM, the key SEC1: the same bytes for the same authority and id. The
 // certificate carries the names id.DNSName() and LegacyName, and is valid from
 // ten minutes before id.Start until CellLifetime after it, but never longer
 // than the authority. An error where id makes no DNS name, or the authority
 // had ended at id.Start.
 func (ca *CA) CellCertificate(id CellID) (certPEM, keyPEM []byte, err error) {
-	if err := id.validate(); err != nil {
-		return nil, nil, fmt.Errorf("certificate of a cell: %w", err)
-	}
-	key, err := ca.cellKey(id)
+	return ca.RenewedCertificate(id, Renewal{})
+}
+
+// RenewedCertificate gives another certificate for the same names, with another
+// key, whose dates follow from the renewal's start: the same bytes for the same
+// authority, id and renewal.
+func (ca *CA) RenewedCertificate(id CellID, renewal Renewal) (certPEM, keyPEM []byte, err error) {
+	certPEM, keyPEM, err = ca.cellCertificate(id, renewal)
 	if err != nil {
-		return nil, nil, fmt.Errorf("certificate of cell %s: %w", id.label(), err)
+		return nil, nil, fmt.Errorf("certificate %d of cell %s: %w", renewal.Number, id.label(), err)
+	}
+	return certPEM, keyPEM, nil
+}
+
+func (ca *CA) cellCertificate(id CellID, renewal Renewal) (certPEM, keyPEM []byte, err error) {
+	if err := errors.Join(id.validate(), renewal.validate()); err != nil {
+		return nil, nil, err
+	}
+	issue := id.issue(renewal)
+	key, err := ca.cellKey(issue.keyInfo)
+	if err != nil {
+		return nil, nil, err
 	}
 	der, err := ca.sign(&x509.Certificate{
-		SerialNumber: id.serial(),
-		NotBefore:    id.start().Add(-backdate),
-		NotAfter:     id.start().Add(CellLifetime),
+		SerialNumber: issue.serial,
+		NotBefore:    issue.start.Add(-backdate),
+		NotAfter:     issue.start.Add(CellLifetime),
 		DNSNames:     []string{id.DNSName(), LegacyName},
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, &key.PublicKey)
 	if err != nil {
-		return nil, nil, fmt.Errorf("certificate of cell %s: %w", id.label(), err)
+		return nil, nil, err
 	}
 	keyPEM, err = encodeKey(key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("certificate of cell %s: %w", id.label(), err)
+		return nil, nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der}), keyPEM, nil
+}
+
+// CellNotAfter is when a certificate ends that CellCertificate or
+// RenewedCertificate makes with this start.
+func (ca *CA) CellNotAfter(start time.Time) time.Time {
+	end := start.UTC().Truncate(time.Second).Add(CellLifetime)
+	if end.After(ca.cert.NotAfter) {
+		return ca.cert.NotAfter
+	}
+	return end
 }
 
 // ClientCertificate makes a certificate with which the operator shows itself
@@ -170,12 +238,12 @@ func (ca *CA) sign(leaf *x509.Certificate, public *ecdsa.PublicKey) ([]byte, err
 
 // cellKey derives a cell's key. A candidate is out of the curve's range with a
 // probability of about 2^-32; the counter then gives another.
-func (ca *CA) cellKey(id CellID) (*ecdsa.PrivateKey, error) {
+func (ca *CA) cellKey(info []byte) (*ecdsa.PrivateKey, error) {
 	secret, err := ca.key.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA's key: %w", err)
 	}
-	return deriveKey(secret, append([]byte(cellKeyDomain), id.bytes()...), ecdsa.ParseRawPrivateKey)
+	return deriveKey(secret, info, ecdsa.ParseRawPrivateKey)
 }
 
 type keyParser func(curve elliptic.Curve, raw []byte) (*ecdsa.PrivateKey, error)
