@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,6 +34,7 @@ import (
 	"kip.elotl.co/controllers/cellclass"
 	"kip.elotl.co/controllers/pod"
 	"kip.elotl.co/controllers/prices"
+	"kip.elotl.co/internal/agentfiles"
 	"kip.elotl.co/internal/castore"
 	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cellagent"
@@ -55,6 +58,9 @@ type options struct {
 	metricsAddr  string
 	healthAddr   string
 	awsLimits    string
+	agentDir     string
+	agentAddr    string
+	agentURL     string
 	printVersion bool
 	zap          zap.Options
 }
@@ -69,6 +75,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	flags.StringVar(&o.awsLimits, "aws-limits", "published", "how fast EC2 is asked, as token buckets: published (what EC2 publishes), none, or a list of burst/perSecond for what the account has otherwise, such as RunInstances=50/20,Describe=200/40")
+	flags.StringVar(&o.agentDir, "agent-dir", "", "the directory with itzo-<arch> and pause-<arch>, which are served to cells whose class has no itzo.url; none are when empty")
+	flags.StringVar(&o.agentAddr, "agent-bind-address", ":8082", "where agents are served, by HTTP")
+	flags.StringVar(&o.agentURL, "agent-url", "", "the URL at which cells reach that; http://<node-address>:<port of agent-bind-address> when empty")
 	flags.BoolVar(&o.printVersion, "version", false, "print the version and end")
 	o.zap.BindFlags(flags)
 }
@@ -140,7 +149,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}: {Transform: pod.Slim},
+			&corev1.Pod{}:       {Transform: pod.Slim},
 			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{o.namespace: {}}},
 			&corev1.Secret{}:    {Namespaces: map[string]cache.Config{o.namespace: {}}},
 		}},
@@ -187,6 +196,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
+	agent, err := serveAgent(mgr, o)
+	if err != nil {
+		return err
+	}
 	agents := cellagent.New(ca, time.Now)
 	events := mgr.GetEventRecorder("kip")
 	wall := clock.RealClock{}
@@ -200,12 +213,13 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version, Namespace: o.namespace,
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version,
+			Namespace: o.namespace, ServesAgent: agent.URL != "",
 			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: ca, Agents: agents, Events: events, Clock: wall,
-			ClusterID: clusterID,
+			ClusterID: clusterID, Namespace: o.namespace, OwnAgent: agent,
 		}),
 		prices.New(prices.Options{
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
@@ -215,6 +229,27 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		}),
 		kubelet,
 	)
+}
+
+// serveAgent serves the agent of this release to cells, where there is one to
+// serve.
+func serveAgent(mgr ctrl.Manager, o options) (cell.AgentSource, error) {
+	if o.agentDir == "" {
+		return cell.AgentSource{}, nil
+	}
+	files, err := agentfiles.Open(o.agentDir, version)
+	if err != nil {
+		return cell.AgentSource{}, fmt.Errorf("--agent-dir: %w", err)
+	}
+	_, port, err := net.SplitHostPort(o.agentAddr)
+	if err != nil {
+		return cell.AgentSource{}, fmt.Errorf("--agent-bind-address: %w", err)
+	}
+	if err := mgr.Add(&agentfiles.Server{Files: files, Listen: o.agentAddr}); err != nil {
+		return cell.AgentSource{}, fmt.Errorf("adding the server of agents: %w", err)
+	}
+	url := cmp.Or(strings.TrimSuffix(o.agentURL, "/"), "http://"+net.JoinHostPort(o.nodeAddress, port))
+	return cell.AgentSource{URL: url, Version: version, SHA256: files.SHA256()}, nil
 }
 
 // newCatalogue makes the catalogue, which the manager keeps up to date.

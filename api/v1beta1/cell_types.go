@@ -192,6 +192,10 @@ type LaunchAttempt struct {
 	// fingerprint is a hash of all else that shapes the launch call; empty
 	// where the attempt failed for want of capacity.
 	Fingerprint string `json:"fingerprint"`
+	// parameterStore: the cell finds its certificates in Parameter Store, not
+	// in its user data.
+	// +optional
+	ParameterStore bool `json:"parameterStore,omitempty"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`
 	// code is the cloud's error code where the attempt failed, such as

@@ -103,6 +103,7 @@ const (
 	ReasonQuotaExceeded       = "QuotaExceeded"
 	ReasonCatalogueNotReady   = "CatalogueNotReady"
 	ReasonInvalidPrices       = "InvalidPrices"
+	ReasonNoAgent             = "NoAgent"
 	ReasonInvalidImageSpec    = "InvalidImageSpec"
 	ReasonCloudInitNotFound   = "CloudInitNotFound"
 	ReasonProfileNotFound     = "InstanceProfileNotFound"

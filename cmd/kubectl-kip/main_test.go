@@ -119,7 +119,7 @@ func (b *bench) readyClass(name string, edit ...func(*v1beta1.CellClassSpec)) *v
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{fixture.TestLabel: b.name}},
 		Spec: v1beta1.CellClassSpec{
 			DefaultInstanceType: "t3.nano",
-			BootImageSpec:       v1beta1.BootImageSpec{Owners: []string{"self"}},
+			BootImageSpec:       v1beta1.BootImageSpec{Owners: "self"},
 			Itzo:                v1beta1.ItzoSpec{URL: "http://agents.example/itzo", Version: "v2"},
 			ExtraSecurityGroups: []string{group},
 			AWS:                 v1beta1.AWSSpec{Subnets: []string{subnetA, subnetB}},

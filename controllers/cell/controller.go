@@ -4,6 +4,7 @@ package cell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/cloudinit"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/ownwrites"
 	"kip.elotl.co/internal/pki"
@@ -28,6 +30,8 @@ import (
 type Cloud interface {
 	cloud.Instances
 	cloud.Routes
+	cloud.Parameters
+	cloud.Profiles
 }
 
 // Authority issues what a cell proves its identity with.
@@ -54,6 +58,10 @@ type Options struct {
 	Clock     clock.WithTicker
 	// ClusterID tags all that this cluster makes in the cloud.
 	ClusterID string
+	// Namespace is the operator's own.
+	Namespace string
+	// OwnAgent is for classes that name no other.
+	OwnAgent AgentSource
 }
 
 // Controller reconciles Cells.
@@ -72,6 +80,8 @@ type Controller struct {
 	checks   *checks
 	calls    *launchCalls
 	probes   *prober
+	stores   *stores
+	roles    *roleIDs
 }
 
 // New makes a Controller; SetupWithManager registers it.
@@ -86,6 +96,8 @@ func New(options Options) *Controller {
 		checks:   newChecks(options.Clock),
 		calls:    newLaunchCalls(options.Clock),
 		probes:   newProber(options.Agents, options.Clock),
+		stores:   newStores(options.Clock),
+		roles:    newRoleIDs(options.Clock),
 	}
 }
 
@@ -94,6 +106,10 @@ type scope struct {
 	cell   *v1beta1.Cell
 	before *v1beta1.Cell
 	class  *v1beta1.CellClass // nil when it does not exist
+	// document is the class's cloud-init document; documentErr, a
+	// *cloudinit.SourceError, is why it cannot be had.
+	document    string
+	documentErr error
 }
 
 // outcome is what a step leads to.
@@ -145,7 +161,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.boot, c.watchHealth} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err
@@ -166,8 +182,16 @@ func (c *Controller) readClass(ctx context.Context, s *scope) error {
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading CellClass %q: %w", s.cell.Spec.CellClassName, err)
 	}
-	if err == nil {
-		s.class = class
+	if err != nil {
+		return nil
+	}
+	s.class = class
+	if isReady(s.cell) {
+		return nil
+	}
+	s.document, s.documentErr = cloudinit.Read(ctx, c.Client, c.Namespace, class)
+	if missing := (*cloudinit.SourceError)(nil); s.documentErr != nil && !errors.As(s.documentErr, &missing) {
+		return s.documentErr
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func TestKilledAndClassChanged(t *testing.T) {
 	for name, change := range map[string]func(*v1beta1.CellClassSpec){
 		"cloudInit": func(s *v1beta1.CellClassSpec) { s.CloudInit = "#cloud-config\nhostname: second\n" },
 		"tags":      func(s *v1beta1.CellClassSpec) { s.AWS.Tags["team"] = "blue" },
-		"image":     func(s *v1beta1.CellClassSpec) { s.BootImageSpec.ImageIDs = []string{"ami-0c0ffee0000000003"} },
+		"image":     func(s *v1beta1.CellClassSpec) { s.BootImageSpec.ImageIDs = "ami-0c0ffee0000000003" },
 		"broken":    func(s *v1beta1.CellClassSpec) { s.CloudInit = "#cloud-config\nhostname: [\n" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestKilledBeforeCallAndImageGone(t *testing.T) {
 	b := newBench(t)
 	class := b.class()
 	left := b.killAtLaunch(false)
-	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.BootImageSpec.ImageIDs = []string{"ami-0c0ffee0000000003"} })
+	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.BootImageSpec.ImageIDs = "ami-0c0ffee0000000003" })
 	b.start()
 	b.pokeAndWait(left)
 	b.clock.Advance(launchVisible)

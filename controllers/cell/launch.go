@@ -12,6 +12,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/cloudinit"
 )
 
 // launch makes sure that the Cell has an instance, and says on the Cell what
@@ -104,15 +105,16 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 // attemptFor is the next attempt, but for its fingerprint.
 func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt {
 	return v1beta1.LaunchAttempt{
-		Number:       lastNumber(s.cell) + 1,
-		InstanceType: chosen.InstanceType,
-		Zone:         chosen.Zone,
-		SubnetID:     chosen.SubnetID,
-		ImageID:      chosen.ImageID,
-		LaunchType:   chosen.Market.LaunchType(),
-		CPUCredits:   chosen.CPUCredits,
-		PricePerHour: priceOf(s, chosen.Offering, chosen.extras),
-		StartTime:    metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
+		Number:         lastNumber(s.cell) + 1,
+		InstanceType:   chosen.InstanceType,
+		Zone:           chosen.Zone,
+		SubnetID:       chosen.SubnetID,
+		ImageID:        chosen.ImageID,
+		LaunchType:     chosen.Market.LaunchType(),
+		CPUCredits:     chosen.CPUCredits,
+		ParameterStore: s.class.Spec.UseCloudParameterStore,
+		PricePerHour:   priceOf(s, chosen.Offering, chosen.extras),
+		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
 	}
 }
 
@@ -120,6 +122,9 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 func unrenderable(err error) (reason, text string) {
 	if size := (*bootstrap.SizeError)(nil); errors.As(err, &size) {
 		return v1beta1.ReasonUserDataTooLarge, "spec.cloudInit: " + size.Error()
+	}
+	if missing := (*cloudinit.SourceError)(nil); errors.As(err, &missing) {
+		return v1beta1.ReasonCloudInitNotFound, missing.Error()
 	}
 	if document := (*bootstrap.DocumentError)(nil); errors.As(err, &document) {
 		return v1beta1.ReasonInvalidCloudInit, "spec." + document.Error()

@@ -63,7 +63,7 @@ func TestWrongInstanceType(t *testing.T) {
 // TestTypeWithoutImage asks for an architecture for which the class has none.
 func TestTypeWithoutImage(t *testing.T) {
 	b := newBench(t).start()
-	b.class(func(s *v1beta1.CellClassSpec) { s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: []string{newest}} })
+	b.class(func(s *v1beta1.CellClassSpec) { s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: newest} })
 	cell := b.cell(func(c *v1beta1.Cell) { c.Spec.InstanceType = "m7g.medium" })
 	b.unready(cell, v1beta1.ReasonInvalidInstanceType, "spec.instanceType", "m7g.medium", "arm64", "no image")
 }

@@ -117,7 +117,7 @@ func (b *bench) class(edit ...func(*v1beta1.CellClassSpec)) *v1beta1.CellClass {
 		ObjectMeta: metav1.ObjectMeta{Name: b.name, Labels: map[string]string{fixture.TestLabel: b.name}},
 		Spec: v1beta1.CellClassSpec{
 			DefaultInstanceType: "t3.nano",
-			BootImageSpec:       v1beta1.BootImageSpec{Owners: []string{"self"}},
+			BootImageSpec:       v1beta1.BootImageSpec{Owners: "self"},
 			CloudInit:           "#cloud-config\nhostname: first\n",
 			Itzo:                v1beta1.ItzoSpec{URL: "http://agents.example/itzo", Version: "v2"},
 			ExtraSecurityGroups: []string{group},

@@ -10,7 +10,6 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
-	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud"
 )
 
@@ -46,20 +45,10 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 	if image == nil {
 		return cloud.LaunchRequest{}, fmt.Errorf("CellClass %q no longer uses image %s", s.class.Name, attempt.ImageID)
 	}
-	certificate, key, err := c.Authority.CellCertificate(cellagent.ID(s.cell, attempt))
+	input, err := c.input(s, attempt)
 	if err != nil {
-		return cloud.LaunchRequest{}, fmt.Errorf("issuing the cell's certificate: %w", err)
+		return cloud.LaunchRequest{}, err
 	}
-	input := bootstrap.Input{
-		CloudInit:     s.class.Spec.CloudInit,
-		CACertificate: c.Authority.CertificatePEM(),
-		Certificate:   certificate,
-		Key:           key,
-	}
-	if overlay := s.cell.Spec.ImageOverlayRootfs; overlay != nil && !*overlay {
-		input.Snapshotter = bootstrap.NativeSnapshotter
-	}
-	input.Agent.URL, input.Agent.Version = s.class.Spec.Itzo.URL, s.class.Spec.Itzo.Version
 	userData, err := bootstrap.UserData(input)
 	if err != nil {
 		return cloud.LaunchRequest{}, err
@@ -73,7 +62,8 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		UserData:        userData,
 		Market:          cloudMarket(attempt.LaunchType),
 		CPUCredits:      attempt.CPUCredits,
-		InstanceProfile: s.cell.Spec.InstanceProfile,
+		InstanceProfile: profile(s),
+		PodMetadata:     s.cell.Spec.InstanceProfile != "",
 		Tenancy:         s.class.Spec.AWS.Tenancy,
 		RootDevice:      image.RootDevice,
 		Volume:          rootVolume(s, image.MinVolumeGiB),

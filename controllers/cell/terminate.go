@@ -50,11 +50,14 @@ func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (resu
 		return ctrl.Result{}, false, err
 	}
 	for _, instance := range live {
-		if err := c.end(ctx, instance); err != nil {
+		if err := errors.Join(c.end(ctx, instance), c.endParameters(ctx, cell, instance.ID)); err != nil {
 			return ctrl.Result{}, false, err
 		}
 	}
 	if len(live) == 0 && !unsure {
+		if err := c.endParameters(ctx, cell, cell.Status.InstanceID); err != nil {
+			return ctrl.Result{}, false, err
+		}
 		return ctrl.Result{}, true, nil
 	}
 	waited := c.Clock.Since(cell.DeletionTimestamp.Time)
@@ -159,6 +162,7 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.Agents.Forget(cell.UID)
 	c.checks.forget(cell.UID)
 	c.calls.forget(cell.UID)
+	c.stores.forget(cell.UID)
 	c.fresh.remove(cell.UID)
 	c.ending.remove(cell.UID)
 	c.written.Forget(cell.UID)

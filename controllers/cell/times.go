@@ -89,3 +89,11 @@ const (
 func longerEach(waited, first, most time.Duration) time.Duration {
 	return min(max(waited, first), most)
 }
+
+const (
+	// storeAgain is how often the parameters of a cell whose agent has not
+	// answered are written again, in case that somebody deleted them.
+	storeAgain = time.Minute
+	// roleKnownFor is how long the role of an instance profile is taken to stay.
+	roleKnownFor = 10 * time.Minute
+)

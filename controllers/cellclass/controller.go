@@ -66,6 +66,8 @@ type Options struct {
 	Kubelet virtualnode.Endpoint
 	// Version is the operator's.
 	Version string
+	// ServesAgent: the operator serves an agent to cells whose class names none.
+	ServesAgent bool
 	// Namespace is the operator's own.
 	Namespace string
 }

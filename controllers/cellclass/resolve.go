@@ -90,6 +90,9 @@ func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass)
 	if err := c.checkCloudInit(ctx, class); err != nil {
 		return err
 	}
+	if class.Spec.Itzo.URL == "" && !c.ServesAgent {
+		return found(v1beta1.ReasonNoAgent, "spec.itzo.url: missing, and this operator serves no agent of its own (flag --agent-dir)")
+	}
 	if c.Catalogue.Index() == nil {
 		return &finding{reason: v1beta1.ReasonCatalogueNotReady, message: c.Catalogue.NotReady(), passing: true}
 	}

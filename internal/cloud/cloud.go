@@ -135,6 +135,9 @@ type LaunchRequest struct {
 	CPUCredits string
 	// InstanceProfile is a name or an ARN; without it the instance has no role.
 	InstanceProfile string
+	// PodMetadata lets what runs in a network namespace of its own on the
+	// instance reach the metadata service, and so the role's credentials.
+	PodMetadata bool
 	// Tenancy is default or dedicated; default when empty.
 	Tenancy string
 	// RootDevice is the device name of the root volume. It ends with the instance.

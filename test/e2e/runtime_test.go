@@ -23,7 +23,7 @@ func TestContainerd2(t *testing.T) {
 	}
 	class := newClass(t, env, "containerd2", func(c *v1beta1.CellClass) {
 		c.Spec.BootImageSpec.Owners = []string{"amazon"}
-		c.Spec.BootImageSpec.Filters = map[string]v1beta1.FilterValues{"name": {"kip-cell-al2023-*"}}
+		c.Spec.BootImageSpec.Filters = "name=kip-cell-al2023-*"
 	})
 	create(t, env, class)
 	waitForNode(t, env, class)

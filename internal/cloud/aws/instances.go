@@ -72,9 +72,9 @@ func runInput(req cloud.LaunchRequest) *ec2.RunInstancesInput {
 }
 
 // hopLimit lets the pod, which is one hop further away than the cell itself,
-// reach the metadata where it has a role to take from there.
+// reach the metadata only where that is asked for.
 func hopLimit(req cloud.LaunchRequest) int32 {
-	if req.InstanceProfile != "" {
+	if req.PodMetadata {
 		return 2
 	}
 	return 1
