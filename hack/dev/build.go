@@ -108,6 +108,23 @@ func (e Environment) publishAgent() (version string, err error) {
 
 const agentsDir = "agents"
 
+// ownAgentDir holds the agent as the operator serves it.
+const ownAgentDir = "own-agent"
+
+// giveAgent puts the agent where the operator finds it.
+func (e Environment) giveAgent(context.Context) error {
+	for _, name := range agentPrograms() {
+		content, err := os.ReadFile(e.bin(name))
+		if err != nil {
+			return fmt.Errorf("giving the operator the agent: %w", err)
+		}
+		if _, err := atomicfile.Write(e.path(ownAgentDir, name+"-"+runtime.GOARCH), content, 0o755); err != nil {
+			return fmt.Errorf("giving the operator the agent: %w", err)
+		}
+	}
+	return nil
+}
+
 // keptAgents is how many files of older versions stay for cells that are booting.
 const keptAgents = 4
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -76,9 +77,9 @@ func TestPortsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	distinct := []string{first.AWS, first.Health, first.Kubelet, first.Metrics, first.Registry}
+	distinct := []string{first.Agents, first.AWS, first.Health, first.Kubelet, first.Metrics, first.Registry}
 	slices.Sort(distinct)
-	if len(slices.Compact(distinct)) != 5 {
+	if len(slices.Compact(distinct)) != 6 {
 		t.Errorf("the same port twice: %+v", first)
 	}
 	if err := e.choosePorts(t.Context()); err != nil {
@@ -115,7 +116,7 @@ func TestDamagedPorts(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
-	at := Endpoints{Registry: "100.64.79.1:5000", AWS: "127.0.0.1:4566", Metrics: "127.0.0.1:8443", Health: "127.0.0.1:8081", Kubelet: "100.64.79.1:10250"}
+	at := Endpoints{Registry: "100.64.79.1:5000", AWS: "127.0.0.1:4566", Metrics: "127.0.0.1:8443", Health: "127.0.0.1:8081", Kubelet: "100.64.79.1:10250", Agents: "100.64.79.1:8082"}
 	e := testEnvironment(t, false)
 	real, err := e.awsPart(at)
 	if err != nil {
@@ -131,7 +132,7 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requireArgs(t, operator, "--node-address=100.64.79.1", "--kubeconfig="+e.OperatorKubeconfig(), "--metrics-bind-address=127.0.0.1:8443", "--kubelet-port=10250")
+	requireArgs(t, operator, "--node-address=100.64.79.1", "--kubeconfig="+e.OperatorKubeconfig(), "--metrics-bind-address=127.0.0.1:8443", "--kubelet-port=10250", "--agent-bind-address=100.64.79.1:8082")
 	hollow, err := testEnvironment(t, true).awsPart(at)
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +272,7 @@ func TestCellClassIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := v1beta1.ItzoSpec{URL: "http://100.64.79.1:5000/agents", Version: "dev-1"}
-	if class.Name != "default" || class.Spec.Itzo != want || !slices.Equal(class.Spec.AWS.Subnets, []string{"subnet-1", "subnet-2"}) {
+	if class.Name != "default" || !reflect.DeepEqual(class.Spec.Itzo, want) || !slices.Equal(class.Spec.AWS.Subnets, []string{"subnet-1", "subnet-2"}) {
 		t.Errorf("%+v", class)
 	}
 }

@@ -69,7 +69,7 @@ func (e Environment) stop(name string) func(context.Context) error {
 func (e Environment) clear() error {
 	var errs []error
 	for _, name := range []string{
-		"cluster", "kubeconfig", "operator.kubeconfig", "operator.kubeconfig.token", "kubectl", "localaws", "images", agentsDir,
+		"cluster", "kubeconfig", "operator.kubeconfig", "operator.kubeconfig.token", "kubectl", "localaws", "images", agentsDir, ownAgentDir,
 		"registry", "aws.env", leaderFile, "proc", "pid", portsFile, modeFile,
 	} {
 		if err := os.RemoveAll(e.path(name)); err != nil {

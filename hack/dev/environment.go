@@ -84,6 +84,8 @@ type Endpoints struct {
 	AWS, Metrics, Health string
 	// Kubelet is where the operator serves the kubelet API of the virtual nodes.
 	Kubelet string
+	// Agents is where the operator serves its own agent to cells.
+	Agents string
 }
 
 // Endpoints are those of the environment as it was last brought up.
@@ -101,7 +103,7 @@ func (e Environment) Endpoints() (Endpoints, error) {
 	return Endpoints{
 		Registry: at(e.address().String(), p.Registry),
 		AWS:      at(loopback, p.AWS), Metrics: at(loopback, p.Metrics), Health: at(loopback, p.Health),
-		Kubelet: at(e.address().String(), p.Kubelet),
+		Kubelet: at(e.address().String(), p.Kubelet), Agents: at(e.address().String(), p.Agents),
 	}, nil
 }
 

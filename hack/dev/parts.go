@@ -128,6 +128,7 @@ func (e Environment) operatorPart(at Endpoints) (part, error) {
 			"--kubeconfig=" + e.OperatorKubeconfig(), "--namespace=" + Namespace, "--node-address=" + e.address().String(),
 			"--kubelet-bind-address=" + kubeletIP, "--kubelet-port=" + kubeletPort, // of its own, as environments live side by side
 			"--metrics-bind-address=" + at.Metrics, "--health-probe-bind-address=" + at.Health,
+			"--agent-dir=" + e.path(ownAgentDir), "--agent-bind-address=" + at.Agents,
 			"--aws-limits=" + cmp.Or(e.AWSLimits, "none"),
 		},
 	}, nil

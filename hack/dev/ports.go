@@ -20,6 +20,7 @@ type ports struct {
 	Metrics  uint16 `json:"metrics"`
 	Health   uint16 `json:"health"`
 	Kubelet  uint16 `json:"kubelet"`
+	Agents   uint16 `json:"agents"`
 }
 
 const portsFile = "ports.json"
@@ -48,7 +49,7 @@ func (e Environment) choosePorts(ctx context.Context) error {
 	for _, one := range []struct {
 		part string
 		port *uint16
-	}{{Registry, &p.Registry}, {AWS, &p.AWS}, {Operator, &p.Metrics}, {Operator, &p.Health}, {Operator, &p.Kubelet}} {
+	}{{Registry, &p.Registry}, {AWS, &p.AWS}, {Operator, &p.Metrics}, {Operator, &p.Health}, {Operator, &p.Kubelet}, {Operator, &p.Agents}} {
 		if *one.port, err = e.choosePort(ctx, one.part, *one.port); err != nil {
 			return fmt.Errorf("choosing a port for %s: %w", one.part, err)
 		}

@@ -38,6 +38,7 @@ func (e Environment) Up(ctx context.Context, w io.Writer) error {
 		{"executables", func(ctx context.Context) error { return e.Build(ctx, w) }},
 		{"network of cells", e.unlessHollow(e.makeFabric)},
 		{"ports", e.choosePorts},
+		{"agent", e.giveAgent},
 		{"control plane", func(ctx context.Context) error {
 			var err error
 			cluster, err = devcluster.Start(ctx, e.clusterConfig())

@@ -15,16 +15,25 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// Files are those of one directory, as they were when it was opened.
+// Files are those of one directory, as they were when it was opened: they may
+// be replaced there meanwhile.
 type Files struct {
 	dir     string
 	version string
 	// served is what is served, by its name for downloads.
-	served  map[string]string
+	served  map[string]*content
 	digests map[string]string
+}
+
+// content is an open file.
+type content struct {
+	file     *os.File
+	size     int64
+	modified time.Time
 }
 
 // names are the files that a cell may ask for, by architecture. Only the first
@@ -37,7 +46,7 @@ func names(arch string) []string {
 // containerd-<arch>.tar.gz, for amd64, arm64 or both. Version is that of the
 // release.
 func Open(dir, version string) (*Files, error) {
-	f := &Files{dir: dir, version: version, served: map[string]string{}, digests: map[string]string{}}
+	f := &Files{dir: dir, version: version, served: map[string]*content{}, digests: map[string]string{}}
 	for _, arch := range []string{"amd64", "arm64"} {
 		if err := f.add(arch); err != nil {
 			return nil, err
@@ -51,7 +60,7 @@ func Open(dir, version string) (*Files, error) {
 
 func (f *Files) add(arch string) error {
 	for i, name := range names(arch) {
-		digest, err := digestOf(filepath.Join(f.dir, name))
+		opened, digest, err := open(filepath.Join(f.dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			if i == 1 {
 				return fmt.Errorf("directory %s holds itzo-%s but not %s, which it needs", f.dir, arch, name)
@@ -65,7 +74,7 @@ func (f *Files) add(arch string) error {
 			return err
 		}
 		f.digests[name] = digest
-		f.served[f.download(name, arch, i)] = name
+		f.served[f.download(name, arch, i)] = opened
 	}
 	return nil
 }
@@ -78,17 +87,20 @@ func (f *Files) download(name, arch string, i int) string {
 	return name[:len(name)-len(arch)] + f.version + "-" + arch
 }
 
-func digestOf(path string) (string, error) {
+func open(path string) (*content, string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the agent: %w", err)
+		return nil, "", fmt.Errorf("reading the agent: %w", err)
 	}
-	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return "", fmt.Errorf("reading the agent: %w", err)
+	if err == nil {
+		_, err = io.Copy(sum, file)
 	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the agent: %w", errors.Join(err, file.Close()))
+	}
+	return &content{file, info.Size(), info.ModTime()}, hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // SHA256 are the digests in hexadecimal by the files' names, such as itzo-amd64.
@@ -100,16 +112,13 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD are served here", http.StatusMethodNotAllowed)
 		return
 	}
-	name, found := "", false
-	if len(r.URL.Path) > 1 {
-		name, found = f.served[r.URL.Path[1:]]
-	}
+	asked, found := f.served[strings.TrimPrefix(r.URL.Path, "/")]
 	if !found {
 		http.NotFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeFile(w, r, filepath.Join(f.dir, name))
+	http.ServeContent(w, r, "", asked.modified, io.NewSectionReader(asked.file, 0, asked.size))
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -58,6 +59,10 @@ func TestFiles(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, files.SHA256()); diff != "" {
 		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+	replaced := filepath.Join(dir, "itzo-amd64")
+	if err := errors.Join(os.Remove(replaced), os.WriteFile(replaced, []byte("another"), 0o600)); err != nil {
+		t.Fatal(err)
 	}
 	server := httptest.NewServer(files)
 	t.Cleanup(server.Close)
