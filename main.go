@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kip.elotl.co/api/v1beta1"
@@ -219,7 +220,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: ca, Agents: agents, Events: events, Clock: wall,
-			ClusterID: clusterID, Namespace: o.namespace, OwnAgent: agent,
+			ClusterID: clusterID, Namespace: o.namespace, OwnAgent: agent, Metrics: metrics.Registry,
 		}),
 		prices.New(prices.Options{
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
@@ -56,6 +57,8 @@ type Options struct {
 	Agents    Agents
 	Events    events.EventRecorder
 	Clock     clock.WithTicker
+	// Metrics takes the controller's own metrics; nil: nobody does.
+	Metrics prometheus.Registerer
 	// ClusterID tags all that this cluster makes in the cloud.
 	ClusterID string
 	// Namespace is the operator's own.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/cloud"
@@ -20,6 +22,11 @@ func (c *Controller) watchHealth(ctx context.Context, s *scope) (outcome, error)
 		return proceed(), nil
 	}
 	found := c.probes.probe(cell, question{address: cellagent.Address(cell), id: cellagent.ID(cell, attempt), patience: patience})
+	if found.kept {
+		c.Events.Eventf(cell, nil, corev1.EventTypeWarning, v1beta1.ReasonAgentSilent, "Health",
+			"the agent of instance %s has not answered for %s, and neither have most others, so none is given up until they answer: is this operator cut off from its cells? %s",
+			cell.Status.InstanceID, patience, errtext.Of(found.err))
+	}
 	if !found.lost {
 		return proceed(), nil
 	}

@@ -22,6 +22,8 @@ type finding struct {
 	err  error
 	// lost: it has not answered for as long as it may.
 	lost bool
+	// kept: it has not, but neither have most others.
+	kept bool
 }
 
 // prober asks the agents of booting cells, and of ready ones whose health is
@@ -44,6 +46,8 @@ type probe struct {
 	asked  question
 	cancel context.CancelFunc
 	found  finding
+	// silence is of an agent that is watched.
+	silence silence
 }
 
 // question: zero patience asks until the agent answers, else it is asked for as
@@ -81,7 +85,7 @@ func (p *prober) probe(cell *v1beta1.Cell, asked question) finding {
 		running.cancel()
 	}
 	ctx, cancel := context.WithCancel(p.base)
-	started := &probe{asked: asked, cancel: cancel}
+	started := &probe{asked: asked, cancel: cancel, silence: silence{since: p.clock.Now()}}
 	p.probes[cell.UID] = started
 	go p.run(ctx, cell.DeepCopy(), started)
 	return finding{}
@@ -104,7 +108,7 @@ func (p *prober) run(ctx context.Context, cell *v1beta1.Cell, running *probe) {
 		return
 	}
 	if running.asked.patience > 0 {
-		p.report(ctx, cell, running, p.untilLost(ctx, agent, running.asked.patience))
+		p.untilLost(ctx, cell, running, agent)
 		return
 	}
 	for wait := probeFirst; ; wait = min(wait*3/2, probeMost) {
@@ -116,20 +120,24 @@ func (p *prober) run(ctx context.Context, cell *v1beta1.Cell, running *probe) {
 	}
 }
 
-// untilLost asks an agent for as long as it answers often enough.
-func (p *prober) untilLost(ctx context.Context, agent *itzo.Client, patience time.Duration) finding {
-	every := min(max(patience/4, healthFirst), healthMost)
-	for answered := p.clock.Now(); p.rest(ctx, every); {
+// untilLost asks an agent for as long as it answers often enough, or most do not.
+func (p *prober) untilLost(ctx context.Context, cell *v1beta1.Cell, running *probe, agent *itzo.Client) {
+	every := min(max(running.asked.patience/4, healthFirst), healthMost)
+	for p.rest(ctx, every) {
 		asked := p.clock.Now()
 		found := p.ask(ctx, agent)
-		switch {
-		case found.info != nil || errors.Is(found.err, errNoRuntime):
-			answered = asked
-		case p.clock.Since(answered) >= patience:
-			return finding{err: found.err, lost: true}
+		if found.info != nil || errors.Is(found.err, errNoRuntime) {
+			p.answers(running, asked)
+			continue
+		}
+		lost, kept := p.silent(running, asked)
+		if lost || kept {
+			p.report(ctx, cell, running, finding{err: found.err, lost: lost, kept: kept})
+		}
+		if lost {
+			return
 		}
 	}
-	return finding{err: ctx.Err()}
 }
 
 // rest is false when ctx has ended.
@@ -166,7 +174,7 @@ func (p *prober) report(ctx context.Context, cell *v1beta1.Cell, running *probe,
 	before := running.found
 	running.found = found
 	p.mu.Unlock()
-	if found.info == nil && !found.lost && identityDoubt(before.err) == identityDoubt(found.err) {
+	if found.info == nil && !found.lost && !found.kept && identityDoubt(before.err) == identityDoubt(found.err) {
 		return
 	}
 	select {

@@ -38,6 +38,11 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(c.probes); err != nil {
 		return fmt.Errorf("adding the prober: %w", err)
 	}
+	if c.Metrics != nil {
+		if err := c.Metrics.Register(c.probes.metrics()); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
 	index := func(o client.Object) []string { return []string{o.(*v1beta1.Cell).Spec.CellClassName} }
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.Cell{}, classIndex, index); err != nil {
 		return fmt.Errorf("indexing Cells by class: %w", err)
