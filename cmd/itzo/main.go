@@ -66,7 +66,7 @@ func serve(ctx context.Context, o *options) error {
 	if err := importCredentials(o.certDir, pki); err != nil {
 		return err
 	}
-	credentials, err := agent.NewFiles(pki)
+	credentials, err := agent.NewFiles(pki, host.WriteFile)
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,13 @@ type Agent struct {
 	messages map[string]string
 	active   time.Time
 
-	mu      sync.Mutex
-	machine *machine // nil as long as the cell has no pod
-	ended   []endedAction
-	pulls   map[string]context.CancelFunc
-	info    itzo.RuntimeInfo
+	mu sync.Mutex
+	// credentials are what the agent serves with; nil before it does.
+	credentials Credentials
+	machine     *machine // nil as long as the cell has no pod
+	ended       []endedAction
+	pulls       map[string]context.CancelFunc
+	info        itzo.RuntimeInfo
 	// events says that the runtime tells of changes by itself.
 	events bool
 }

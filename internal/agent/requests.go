@@ -49,6 +49,9 @@ func (a *Agent) Info() itzo.Info {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	info.Runtime = a.info
+	if _, ok := a.credentials.(Renewable); ok {
+		info.Features = append(info.Features, itzo.FeatureCredentials)
+	}
 	if a.machine != nil {
 		info.PodUID = a.machine.rec.Pod.UID
 	}

@@ -21,6 +21,7 @@ func (a *Agent) Handler() http.Handler {
 		"POST /rest/v1/updatepod":              a.updatePod,
 		"POST /rest/v1/deploy/{pod}/{package}": a.deploy,
 		"POST /rest/v1/kip/stop":               a.kipStop,
+		"POST /rest/v1/kip/credentials":        a.setCredentials,
 	}
 	for pattern, handle := range routes {
 		mux.Handle(pattern, handler(handle))

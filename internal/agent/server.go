@@ -28,6 +28,9 @@ func (a *Agent) Serve(ctx context.Context, listener net.Listener, credentials Cr
 		listener.Close()
 		return err
 	}
+	a.mu.Lock()
+	a.credentials = credentials
+	a.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	server := &http.Server{

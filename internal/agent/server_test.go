@@ -16,6 +16,7 @@ import (
 
 	"kip.elotl.co/internal/agent"
 	"kip.elotl.co/internal/agent/fake"
+	"kip.elotl.co/internal/agent/host"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/itzo/itzotest"
 )
@@ -29,6 +30,11 @@ func serve(t *testing.T, credentials agent.Credentials) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveUntilEnd(t, a, credentials)
+}
+
+func serveUntilEnd(t testing.TB, a *agent.Agent, credentials agent.Credentials) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -187,11 +193,11 @@ func TestFilesAreReadAgain(t *testing.T) {
 		}
 	}
 	first, second := itzotest.NewAuthority(t), itzotest.NewAuthority(t)
-	if _, err := agent.NewFiles(dir); err == nil {
+	if _, err := agent.NewFiles(dir, host.WriteFile); err == nil {
 		t.Error("an empty directory was accepted")
 	}
 	write(first)
-	files, err := agent.NewFiles(dir)
+	files, err := agent.NewFiles(dir, host.WriteFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,10 @@ type Config struct {
 	// ServerName is the DNS name that the agent's certificate must carry: the
 	// cell's own, or LegacyServerName for cells of the first Kip.
 	ServerName string
-	// RootCAs are the authorities of the cells' certificates.
+	// RootCAs are the authorities of the cells' certificates. Roots, when set, is
+	// asked instead for every connection.
 	RootCAs *x509.CertPool
+	Roots   func() *x509.CertPool
 	// Certificate is the client's. GetClientCertificate, when set, is asked
 	// instead for every connection.
 	Certificate          tls.Certificate
@@ -60,7 +62,7 @@ type Client struct {
 
 // NewClient makes a client; it does not dial yet.
 func NewClient(config Config) (*Client, error) {
-	if config.ServerName == "" || config.RootCAs == nil {
+	if config.ServerName == "" || config.RootCAs == nil && config.Roots == nil {
 		return nil, errors.New("an agent cannot be verified without server name and root CAs")
 	}
 	if _, _, err := net.SplitHostPort(config.Address); err != nil {
@@ -96,6 +98,10 @@ func (c *Config) setDefaults() {
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	}
+	if c.Roots == nil {
+		roots := c.RootCAs
+		c.Roots = func() *x509.CertPool { return roots }
 	}
 	if c.GetClientCertificate == nil {
 		certificate := c.Certificate

@@ -15,7 +15,7 @@ func (c *Config) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:           tls.VersionTLS12,
 		ServerName:           c.ServerName,
-		RootCAs:              c.RootCAs,
+		RootCAs:              c.Roots(),
 		GetClientCertificate: c.GetClientCertificate,
 		NextProtos:           []string{"h2", "http/1.1"},
 	}

@@ -18,6 +18,8 @@ const (
 	FeatureWait Feature = "wait"
 	// FeatureStop: graceful stop (Client.Stop).
 	FeatureStop Feature = "stop"
+	// FeatureCredentials: the agent takes new credentials (Client.SetCredentials).
+	FeatureCredentials Feature = "credentials"
 )
 
 // AgentName is Info.Agent of the agent in this repository.
@@ -49,6 +51,9 @@ type RuntimeInfo struct {
 	// Version as the runtime spells it, e.g. 1.6.20 or v2.1.3; empty as long as
 	// the runtime has not answered.
 	Version string `json:"version"`
+	// Problem says why the runtime does not answer, as far as the agent knows,
+	// also that it is being installed.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Has says whether the agent has the feature.
@@ -74,3 +79,19 @@ type StopRequest struct {
 	// GracePeriodSeconds is the time from SIGTERM to SIGKILL; 0 kills at once.
 	GracePeriodSeconds int64 `json:"gracePeriodSeconds"`
 }
+
+// CredentialsRequest is the body of credentials: what an agent is to serve with
+// from now on. All are PEM.
+type CredentialsRequest struct {
+	// CACertificates are the authorities whose clients the agent lets in.
+	CACertificates string `json:"caCertificates"`
+	// Certificate is the agent's chain, leaf first, Key its private key.
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+}
+
+// String says nothing of the key.
+func (r CredentialsRequest) String() string { return "credentials of an agent" }
+
+// GoString says nothing of the key.
+func (r CredentialsRequest) GoString() string { return r.String() }

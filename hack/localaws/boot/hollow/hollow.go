@@ -96,7 +96,11 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error
 			return err
 		}
 	}
-	credentials, err := certificates(spec.UserData)
+	first, err := certificates(spec.UserData)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	credentials, err := agent.NewMemory(first)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
