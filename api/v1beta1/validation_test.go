@@ -164,6 +164,15 @@ func TestClassFields(t *testing.T) {
 		{"defaultVolumeSize", "16Ti", ""},
 		{"defaultVolumeSize", "16385Gi", "between 1Gi and 16Ti"},
 
+		{"maxPriceFactor", "1", ""},
+		{"maxPriceFactor", "1.0", ""},
+		{"maxPriceFactor", "12.75", ""},
+		{"maxPriceFactor", "0.99", "must be a decimal number of at least 1"},
+		{"maxPriceFactor", "-5", "must be a decimal number of at least 1"},
+		{"maxPriceFactor", "5x", "must be a decimal number of at least 1"},
+		{"maxPriceFactor", "", "must be a decimal number of at least 1"},
+		{"maxPriceFactor", "11111111111111111", "spec.maxPriceFactor"},
+
 		{"bootImageSpec", nil, "spec.bootImageSpec"},
 		{"bootImageSpec", images(object{}), "one of imageIDs, owners, filters or ssmParameters"},
 		{"bootImageSpec", images(object{"executableUsers": "all"}), "one of imageIDs, owners, filters or ssmParameters"},
@@ -353,7 +362,7 @@ func TestClassDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := class.Spec
-	if s.DefaultInstanceType != "t3.nano" || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
+	if s.DefaultInstanceType != "t3.nano" || s.MaxPriceFactor != "5" || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
 		s.Capacity.Memory().String() != "4Ti" || s.Capacity.Pods().String() != "1k" || s.Capacity.StorageEphemeral().String() != "100Ti" {
 		t.Errorf("defaults %+v", s)
 	}

@@ -18,9 +18,10 @@ const rootExample = `  # Which instance would this pod get, and what would it co
 
 const priceHelp = `Says which instances Kip would try for pods that are only written down, in which order and at what price. Nothing is launched.
 
-Each Pod, and the pods of each Deployment, ReplicaSet, StatefulSet, Job and CronJob in the files, are counted as the
-operator counts them: by resources, node selector and affinity, and the annotations pod.elotl.co/... . What admission
-adds to a pod in its namespace, such as a LimitRange's defaults, is not known here.
+Each Pod, and the pods of each Deployment, ReplicaSet, StatefulSet, DaemonSet, Job and CronJob in the files, are counted
+as the operator counts them: by resources, node selector and affinity, and the annotations pod.elotl.co/... . What the
+operator would refuse, such as a field that no agent honours, is refused here too. What admission adds to a pod in its
+namespace, such as a LimitRange's defaults, is not known here.
 
 Class, prices of your own (ConfigMap kip-prices) and the memory that cells of a type really have are read from the
 cluster; types and prices from AWS, in the class's region, with your own credentials, which need

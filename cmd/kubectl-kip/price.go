@@ -129,7 +129,7 @@ func (o *priceOptions) workloads(stdin io.Reader, notes io.Writer) ([]pricetable
 		case len(found) == 0 && len(others) == 0:
 			return nil, fmt.Errorf("%s: is empty", name)
 		case len(found) == 0:
-			return nil, fmt.Errorf("%s: has no pods but %s: Pod, Deployment, ReplicaSet, StatefulSet, Job and CronJob are right",
+			return nil, fmt.Errorf("%s: has no pods but %s: Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job and CronJob are right",
 				name, strings.Join(others, ", "))
 		case len(others) > 0:
 			fmt.Fprintf(notes, "note: %s: passed over what has no pods: %s\n", name, strings.Join(others, ", "))

@@ -155,10 +155,54 @@ func TestPublicAddressCosts(t *testing.T) {
 	}
 }
 
+// TestPrivateSubnetFirst: of equally cheap offerings the one without a public
+// address is cheaper, and the other alone is above the class's limit.
+func TestPrivateSubnetFirst(t *testing.T) {
+	b := market(t, map[string]float64{"m5.large": 0.10}, nil, func(s *v1beta1.CellClassSpec) {
+		s.PrivateIPOnly, s.AWS.Subnets = nil, []string{subnetC, subnetA}
+	})
+	is := b.booting(b.cell(needs("1", "1Gi"))).Status
+	next := []v1beta1.PricedOffering{{InstanceType: "m5.large", Zone: "us-east-1c", LaunchType: v1beta1.LaunchOnDemand, PricePerHour: "0.1061"}}
+	if is.Attempts[0].SubnetID != subnetA || is.PricePerHour != "0.1011" || is.Price.PublicIPv4 != "" {
+		t.Errorf("%s in %s, of %+v", is.PricePerHour, is.Attempts[0].SubnetID, is.Price)
+	}
+	if diff := cmp.Diff(next, is.RunnersUp); diff != "" {
+		t.Errorf("runners-up (-want +got):\n%s", diff)
+	}
+}
+
+// TestAddressAboveTheLimit: the price over which a cell is not launched is that
+// with its address, and its parts are told.
+func TestAddressAboveTheLimit(t *testing.T) {
+	b := market(t, map[string]float64{"m5.large": 0.10}, nil, func(s *v1beta1.CellClassSpec) {
+		s.PrivateIPOnly, s.AWS.Subnets, s.MaxPricePerHour = nil, []string{subnetC}, "0.104"
+	})
+	b.unready(b.cell(needs("1", "1Gi")), v1beta1.ReasonNoFittingType,
+		"m5.large costs 0.106096 USD/h (instance 0.10, root volume 0.001096, public address 0.005), the class's maxPricePerHour is 0.104")
+}
+
+// TestNoDearFallback: what costs more than maxPriceFactor allows is not taken in
+// place of what is dry.
+func TestNoDearFallback(t *testing.T) {
+	b := market(t, map[string]float64{"c5.large": 0.05, "m5.large": 0.30}, nil)
+	b.cloud.Spoil(t, faults.Plan{Capacity: []faults.Dry{{InstanceType: "c5.large"}}})
+	cell := b.cell(needs("1", "1Gi"))
+	b.unready(cell, v1beta1.ReasonNoCapacity, "none of 3 offerings that would do has capacity",
+		"the cheapest is c5.large in us-east-1a as On-demand at 0.051096 USD/h",
+		"dearer ones cost more than 5 times as much, the class's maxPriceFactor")
+	b.cloud.Spoil(t, faults.Plan{})
+	b.clock.Advance(catalogue.DryAtFirst + time.Second)
+	b.poke(cell)
+	if is := b.ready(cell); is.Status.InstanceType != "c5.large" {
+		t.Errorf("%s at %s", is.Status.InstanceType, is.Status.PricePerHour)
+	}
+}
+
 // TestQuotaOfAGroup: nothing of the group of families is asked for again, and
 // what the cloud said of the quota can be read.
 func TestQuotaOfAGroup(t *testing.T) {
-	b := market(t, map[string]float64{"c5.large": 0.05, "m5.large": 0.10, "g4dn.xlarge": 0.50}, nil)
+	b := market(t, map[string]float64{"c5.large": 0.05, "m5.large": 0.10, "g4dn.xlarge": 0.50}, nil,
+		func(s *v1beta1.CellClassSpec) { s.MaxPriceFactor = "10" })
 	const quota = "You have requested more vCPU capacity than your current vCPU limit of 8 allows"
 	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: "VcpuLimitExceeded", Message: quota, Count: 1}}})
 	is := b.ready(b.cell(needs("1", "1Gi")))

@@ -113,7 +113,7 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 		LaunchType:     chosen.Market.LaunchType(),
 		CPUCredits:     chosen.CPUCredits,
 		ParameterStore: s.class.Spec.UseCloudParameterStore,
-		PricePerHour:   priceOf(s, chosen.Offering, chosen.extras),
+		PricePerHour:   priceOf(chosen.Offering),
 		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/api/v1beta1"
 )
@@ -46,18 +44,4 @@ func list(classes []v1beta1.CellClass) string {
 		return "there are none"
 	}
 	return "there are " + strings.Join(names, ", ")
-}
-
-// checkReady says why nothing would be launched in a class for now.
-func checkReady(class *v1beta1.CellClass) error {
-	ready := meta.FindStatusCondition(class.Status.Conditions, v1beta1.ConditionReady)
-	switch {
-	case !class.DeletionTimestamp.IsZero():
-		return fmt.Errorf("CellClass %q is being deleted", class.Name)
-	case ready == nil || ready.ObservedGeneration != class.Generation:
-		return fmt.Errorf("CellClass %q has not been looked up by the operator yet", class.Name)
-	case ready.Status != metav1.ConditionTrue:
-		return fmt.Errorf("CellClass %q is not ready: %s: %s", class.Name, ready.Reason, ready.Message)
-	}
-	return nil
 }

@@ -3,14 +3,14 @@ package pricetable
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/api/v1beta1"
-	"kip.elotl.co/internal/catalogue"
+	"kip.elotl.co/internal/admission"
+	"kip.elotl.co/internal/cellspec"
 	"kip.elotl.co/internal/demand"
 	"kip.elotl.co/internal/selection"
 	"kip.elotl.co/internal/virtualnode"
@@ -46,9 +46,13 @@ type Counted struct {
 	LaunchType   v1beta1.LaunchType     `json:"launchType"`
 	Terms        []v1beta1.OfferingTerm `json:"offeringTerms,omitempty"`
 	VolumeGiB    int32                  `json:"volumeGiB"`
-	PublicIPv4   bool                   `json:"publicIPv4"`
-	// MaxPricePerHour is the class's.
+	// PublicIPv4: the cell gets a public address; where PrivateIPOnly is absent,
+	// only in subnets that give one.
+	PublicIPv4    bool  `json:"publicIPv4"`
+	PrivateIPOnly *bool `json:"privateIPOnly,omitempty"`
+	// MaxPricePerHour and MaxPriceFactor are the class's.
 	MaxPricePerHour string `json:"maxPricePerHour,omitempty"`
+	MaxPriceFactor  string `json:"maxPriceFactor,omitempty"`
 }
 
 // Offer is an offering that will do. The price is made of the same parts as
@@ -96,89 +100,77 @@ type Market struct {
 
 // Quote answers for a workload's pod in a class. The pod must have its
 // namespace, which counts for privileges. The error says why Kip would refuse
-// the pod whatever there is to buy, or that the class is not ready.
+// the pod whatever there is to buy, or that nothing is launched in the class.
 func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
-	if err := checkReady(class); err != nil {
+	if p := cellspec.ClassProblem(class); p != nil {
+		return nil, fmt.Errorf("%s: %s", p.Reason, p.Message)
+	}
+	spec, err := specOf(w.Pod, class)
+	if err != nil {
 		return nil, err
 	}
-	spec, refusals := demand.Of(w.Pod, class, virtualnode.Labels(class))
-	if len(refusals) > 0 {
-		return nil, refused(refusals)
-	}
-	extra := extrasOf(&spec, class, m.Region)
-	ask := selection.AskOf(&spec, class, extra.perHour())
 	rules := selection.NewRules(m.Index, selection.ClassOf(class))
-	explained, ask := m.explain(rules, ask, &spec)
+	ask := cellspec.Ask(&spec, class, m.Region)
+	explained := selection.Explain(rules, &ask, m.World)
+	if len(explained.Candidates) == 0 && cellspec.DefaultGivesWay(&spec, &ask, rules, m.World) {
+		ask.Type = ""
+		explained = selection.Explain(rules, &ask, m.World)
+	}
 	if len(explained.Candidates) > 0 {
-		if err := checkVolume(&spec, class, explained.Candidates[0].ImageID); err != nil {
-			return nil, err
+		if p := cellspec.VolumeProblem(&spec, class, explained.Candidates[0].ImageID); p != nil {
+			return nil, errors.New(admission.Blame(w.Pod, p.Message))
 		}
 	}
 	q := &Quote{
 		Kind: w.Kind, Namespace: w.Pod.Namespace, Name: w.Pod.Name, CellClassName: class.Name,
-		Counted: counted(&spec, class, &ask, extra), Offers: []Offer{}, RejectedTypes: len(explained.Rejections),
+		Counted: counted(&spec, class, &ask), Offers: []Offer{}, RejectedTypes: len(explained.Rejections),
 	}
-	for _, o := range explained.Candidates {
-		q.Offers = append(q.Offers, m.offer(o, extra))
+	for i := range explained.Candidates {
+		q.Offers = append(q.Offers, m.offer(&explained.Candidates[i]))
 	}
 	for _, r := range explained.Rejections {
 		q.Rejected = append(q.Rejected, Rejected{r.Type, r.Step, r.Reason})
 	}
 	if len(q.Offers) == 0 {
-		step, message := selection.Nearest(rules, &ask, m.World)
-		q.Problem = &Problem{step, blame(step, message, &q.Counted)}
+		p := cellspec.NoOffering(&spec, class, &ask, rules, m.World)
+		q.Problem = &Problem{p.Step, admission.Blame(w.Pod, p.Message)}
 	}
 	return q, nil
 }
 
-func refused(refusals []demand.Refusal) error {
-	reasons := make([]error, 0, len(refusals))
+// specOf is the spec of a pod's Cell. The error says all for which the operator
+// would refuse the pod.
+func specOf(pod *corev1.Pod, class *v1beta1.CellClass) (v1beta1.CellSpec, error) {
+	var reasons []error
+	for _, r := range []*admission.Refusal{admission.Pod(pod, admission.ExpectedAgent()), admission.Daemon(pod, class)} {
+		if r != nil {
+			reasons = append(reasons, errors.New(r.Message))
+		}
+	}
+	spec, refusals := demand.Of(pod, class, virtualnode.Labels(class))
 	for _, r := range refusals {
 		reasons = append(reasons, errors.New(r.Message))
 	}
-	return errors.Join(reasons...)
+	return spec, errors.Join(reasons...)
 }
 
-// explain takes another type than the class's default for a pod that asks for
-// nothing but is particular about where it runs, as the operator does.
-func (m Market) explain(rules *selection.Rules, ask selection.Ask, spec *v1beta1.CellSpec) (selection.Explanation, selection.Ask) {
-	explained := selection.Explain(rules, &ask, m.World)
-	if len(explained.Candidates) == 0 && byDefault(spec, &ask) && len(ask.Terms) > 0 {
-		ask.Type = ""
-		return selection.Explain(rules, &ask, m.World), ask
-	}
-	return explained, ask
-}
-
-// byDefault says whether a type is asked for that only the class names.
-func byDefault(spec *v1beta1.CellSpec, ask *selection.Ask) bool {
-	return spec.InstanceType == "" && ask.Type != ""
-}
-
-// blame says whose wish the type was, where that is what cannot be had.
-func blame(step selection.Step, message string, c *Counted) string {
-	switch {
-	case c.ByDefault:
-		return "the class's spec.defaultInstanceType: " + message
-	case c.InstanceType != "" && (step == selection.StepRequested || !strings.Contains(c.InstanceType, "*")):
-		return fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationInstanceType, message)
-	}
-	return message
-}
-
-func counted(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection.Ask, extra extras) Counted {
+func counted(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection.Ask) Counted {
 	c := Counted{
-		Resources: spec.Resources, InstanceType: ask.Type, ByDefault: byDefault(spec, ask),
+		Resources: spec.Resources, InstanceType: ask.Type, ByDefault: cellspec.ByDefault(spec, ask),
 		LaunchType: ask.LaunchType, Terms: spec.OfferingTerms,
-		VolumeGiB: extra.volume.GiB, PublicIPv4: extra.public, MaxPricePerHour: class.Spec.MaxPricePerHour,
+		VolumeGiB: cellspec.CountedVolume(spec, class).GiB, PrivateIPOnly: ask.PrivateIPOnly,
+		MaxPricePerHour: class.Spec.MaxPricePerHour, MaxPriceFactor: class.Spec.MaxPriceFactor,
 	}
 	if c.LaunchType == "" {
 		c.LaunchType = v1beta1.LaunchOnDemand
 	}
+	if c.PublicIPv4 = slices.ContainsFunc(class.Status.Subnets, func(s v1beta1.ResolvedSubnet) bool { return s.Public }); c.PrivateIPOnly != nil {
+		c.PublicIPv4 = !*c.PrivateIPOnly
+	}
 	return c
 }
 
-func (m Market) offer(o selection.Offering, extra extras) Offer {
+func (m Market) offer(o *selection.Offering) Offer {
 	kind, _ := m.Index.Type(o.InstanceType)
 	out := Offer{
 		InstanceType: o.InstanceType, Zone: o.Zone, LaunchType: o.Market.LaunchType(),
@@ -187,18 +179,7 @@ func (m Market) offer(o selection.Offering, extra extras) Offer {
 		UsableMemory: resource.NewQuantity(kind.Memory, resource.BinarySI),
 		Architecture: o.Architecture.String(), SubnetID: o.SubnetID, ImageID: o.ImageID, CPUCredits: o.CPUCredits,
 	}
-	if o.Price.Source == "" {
-		return out
-	}
-	out.PricePerHour = selection.FormatPrice(o.PerHour)
-	out.Price = &v1beta1.CellPrice{
-		Instance: selection.FormatPrice(o.InstancePerHour),
-		Volume:   selection.FormatPrice(extra.volumePerHour),
-		Source:   string(o.Price.Source), AsOf: metav1.NewTime(o.Price.AsOf),
-	}
-	if extra.public {
-		out.Price.PublicIPv4 = selection.FormatPrice(catalogue.PublicIPv4PerHour())
-	}
+	out.PricePerHour, out.Price = cellspec.Price(o)
 	return out
 }
 

@@ -32,10 +32,11 @@ func TestTables(t *testing.T) {
 		"spot":            {metadata: annotated(v1beta1.AnnotationLaunchType, "spot"), spec: small, class: class()},
 		"spot-preferred":  {metadata: `, annotations: {pod.elotl.co/launch-type: spot-preferred, pod.elotl.co/instance-type: "m5*"}`, spec: small, class: class(), limit: 3},
 		"burst":           {spec: `{containers: [{name: web, image: nginx, resources: {limits: {cpu: "2", memory: 1Gi}}}]}`, class: class(public)},
-		"gpu":             {spec: `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class: class()},
 		"zone":            {spec: `{nodeSelector: {topology.kubernetes.io/zone: us-east-1b}, containers: [{name: web, image: nginx, resources: {requests: {cpu: 1500m}}}]}`, class: class()},
 		"nothing-fits":    {spec: `{containers: [{name: web, image: nginx, resources: {requests: {memory: 900Gi}}}]}`, class: class(), rejected: true},
 		"max-price":       {spec: small, class: class(func(c *v1beta1.CellClass) { c.Spec.MaxPricePerHour = "0.05" })},
+		"max-factor":      {spec: small, class: class(func(c *v1beta1.CellClass) { c.Spec.MaxPriceFactor = "3.5" }), rejected: true},
+		"address":         {spec: small, class: class(func(c *v1beta1.CellClass) { no := false; c.Spec.PrivateIPOnly = &no }), limit: 1},
 		"ephemeral-space": {spec: `{containers: [{name: web, image: nginx, resources: {requests: {cpu: 100m, ephemeral-storage: 100Gi}}}]}`, class: class(), limit: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +71,8 @@ func TestJSON(t *testing.T) {
 
 // TestSum: what is shown as the total is the sum of what is shown of its parts.
 func TestSum(t *testing.T) {
-	quote, err := loaded(t, aRegion()).Quote(pod(t, "", small), class(func(c *v1beta1.CellClass) { c.Status.Subnets[0].Public = true }))
+	no := false
+	quote, err := loaded(t, aRegion()).Quote(pod(t, "", small), class(func(c *v1beta1.CellClass) { c.Spec.PrivateIPOnly = &no }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +127,25 @@ func TestRefused(t *testing.T) {
 			annotated(v1beta1.AnnotationInstanceProfile, "web"), small, class(), []string{`namespace "shop"`, "spec.podPrivileges.instanceProfiles"},
 		},
 		"volume": {annotated(v1beta1.AnnotationVolumeSize, "2Gi"), small, class(), []string{v1beta1.AnnotationVolumeSize, "2Gi", "ami-0123456789abcdef0", "4Gi"}},
+		"volume for ephemeral storage": {
+			"", `{containers: [{name: web, image: nginx, resources: {requests: {ephemeral-storage: 3Gi}}}]}`,
+			class(func(c *v1beta1.CellClass) { c.Status.Images[0].MinVolumeGiB = 30 }),
+			[]string{"the volume for the pod's ephemeral-storage: 11Gi", "ami-0123456789abcdef0", "30Gi", v1beta1.AnnotationVolumeSize},
+		},
+		"field": {"", `{hostNetwork: true, containers: [{name: web, image: nginx}], volumes: [{name: v, hostPath: {path: /etc}}]}`, class(),
+			[]string{"spec.hostNetwork: ", "spec.volumes[0].hostPath: "}},
+		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class(),
+			[]string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
+		"content of a volume": {"", `{containers: [{name: web, image: nginx}], volumes: [{name: v, downwardAPI: {items: [
+			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.cpu}}]}}]}`, class(),
+			[]string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef: "}},
+		"operating system": {"", `{os: {name: windows}, containers: [{name: web, image: nginx}]}`, class(), []string{`spec.os.name: "windows": cells run linux`}},
 		"deleted": {"", small, class(func(c *v1beta1.CellClass) { c.DeletionTimestamp = &metav1.Time{Time: time.Now()} }),
 			[]string{`CellClass "default" is being deleted`}},
-		"stale": {"", small, class(func(c *v1beta1.CellClass) { c.Generation = 3 }), []string{"not been looked up"}},
+		"stale": {"", small, class(func(c *v1beta1.CellClass) { c.Generation = 3 }), []string{"CellClassNotReady", "is being looked up"}},
 		"not ready": {"", small, class(func(c *v1beta1.CellClass) {
 			c.Status.Conditions[0].Status, c.Status.Conditions[0].Reason, c.Status.Conditions[0].Message = metav1.ConditionFalse, "SubnetNotFound", "spec.aws.subnets[0]"
-		}), []string{"not ready", "SubnetNotFound", "spec.aws.subnets[0]"}},
+		}), []string{"SubnetNotFound", "spec.aws.subnets[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			quote, err := loaded(t, aRegion()).Quote(pod(t, test.metadata, test.spec), test.class)
@@ -156,6 +171,53 @@ func TestAllRefusalsAreTold(t *testing.T) {
 	}
 }
 
+// TestDaemonSet: its pods get no cell, unless the class says so.
+func TestDaemonSet(t *testing.T) {
+	found, _, err := Read(strings.NewReader(
+		`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: d, namespace: shop}, spec: {template: {spec: ` + small + `}}}`))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %v, error %v", found, err)
+	}
+	m := loaded(t, aRegion())
+	if _, err := m.Quote(found[0], class()); err == nil || !strings.Contains(err.Error(), "from DaemonSet d by node affinity, or set spec.runDaemonSets") {
+		t.Errorf("error %v", err)
+	}
+	quote, err := m.Quote(found[0], class(func(c *v1beta1.CellClass) { c.Spec.RunDaemonSets = true }))
+	if err != nil || len(quote.Offers) == 0 {
+		t.Errorf("quote %+v, error %v", quote, err)
+	}
+}
+
+// TestAddressOfTheSubnet: what an offer costs is that of its own subnet, and the
+// cheaper subnet goes first.
+func TestAddressOfTheSubnet(t *testing.T) {
+	quote, err := loaded(t, aRegion()).Quote(pod(t, "", small), class(func(c *v1beta1.CellClass) { c.Status.Subnets[1].Public = true }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ subnet, address, total string }{
+		{"subnet-0000000000000000a", "", "0.0269"}, {"subnet-0000000000000000b", "0.005", "0.0319"},
+	} {
+		if o := quote.Offers[i]; o.SubnetID != want.subnet || o.Price.PublicIPv4 != want.address || o.PricePerHour != want.total {
+			t.Errorf("offer %d is in %s, for %s: %+v", i, o.SubnetID, o.PricePerHour, o.Price)
+		}
+	}
+}
+
+// TestDefaultStays where it is not the place that excludes it.
+func TestDefaultStays(t *testing.T) {
+	spec := `{nodeSelector: {topology.kubernetes.io/zone: us-east-1b}, containers: [{name: web, image: nginx}]}`
+	quote, err := loaded(t, aRegion()).Quote(pod(t, "", spec), class(func(c *v1beta1.CellClass) {
+		c.Spec.DefaultInstanceType, c.Spec.MaxPricePerHour = "m5.xlarge", "0.1"
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !quote.Counted.ByDefault || quote.Problem == nil || quote.Problem.Step != selection.StepPrice {
+		t.Errorf("counted %+v, problem %+v", quote.Counted, quote.Problem)
+	}
+}
+
 // TestProblems: whose wish it was that cannot be had.
 func TestProblems(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -170,7 +232,7 @@ func TestProblems(t *testing.T) {
 			"needs 5Gi memory", "t3.small",
 		},
 		"default": {"", `{containers: [{name: web, image: nginx}]}`, class(func(c *v1beta1.CellClass) { c.Spec.DefaultInstanceType = "x1.32xlarge" }),
-			"the class's spec.defaultInstanceType: ", "us-east-1c"},
+			`CellClass "default": spec.defaultInstanceType: `, "us-east-1c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			quote, err := loaded(t, aRegion()).Quote(pod(t, test.metadata, test.spec), test.class)

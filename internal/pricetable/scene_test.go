@@ -110,6 +110,7 @@ func class(edit ...func(*v1beta1.CellClass)) *v1beta1.CellClass {
 			Images: []v1beta1.ResolvedImage{{
 				Architecture: "amd64", Accelerator: v1beta1.AcceleratorNone, ID: "ami-0123456789abcdef0", RootDevice: "/dev/xvda", MinVolumeGiB: 4, Needs: []string{"hvm"},
 			}},
+			SecurityGroups: []string{"sg-0123456789abcdef0"},
 			Subnets: []v1beta1.ResolvedSubnet{
 				{ID: "subnet-0000000000000000a", Zone: "us-east-1a", FreeAddresses: 100},
 				{ID: "subnet-0000000000000000b", Zone: "us-east-1b", FreeAddresses: 200},

@@ -73,8 +73,14 @@ func (q *Quote) summary() string {
 	if c.MaxPricePerHour != "" {
 		parts = append(parts, "at most "+c.MaxPricePerHour+" USD/h")
 	}
+	if c.MaxPriceFactor != "" {
+		parts = append(parts, "at most "+c.MaxPriceFactor+" times the cheapest")
+	}
 	parts = append(parts, fmt.Sprintf("root volume %dGi", c.VolumeGiB))
-	if c.PublicIPv4 {
+	switch {
+	case c.PublicIPv4 && c.PrivateIPOnly == nil:
+		parts = append(parts, "public IPv4 address where the subnet gives one")
+	case c.PublicIPv4:
 		parts = append(parts, "public IPv4 address")
 	}
 	return fmt.Sprintf("%s %s: %s", q.Kind, name, strings.Join(parts, "; "))

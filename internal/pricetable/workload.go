@@ -13,14 +13,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+
+	"kip.elotl.co/internal/admission"
 )
 
 // Workload is a pod of a manifest, or a kind that makes pods, with one of these.
 type Workload struct {
-	// Kind is Pod, Deployment, ReplicaSet, StatefulSet, Job or CronJob.
+	// Kind is Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job or CronJob.
 	Kind string
 	// Pod has the workload's name and namespace; the latter may be empty.
 	Pod *corev1.Pod
@@ -113,6 +116,11 @@ func podOf(object runtime.Object) *corev1.Pod {
 		return fromTemplate(&o.ObjectMeta, &o.Spec.Template)
 	case *appsv1.StatefulSet:
 		return fromTemplate(&o.ObjectMeta, &o.Spec.Template)
+	case *appsv1.DaemonSet:
+		pod := fromTemplate(&o.ObjectMeta, &o.Spec.Template)
+		owner := schema.GroupVersionKind{Group: appsv1.GroupName, Version: "v1", Kind: admission.KindDaemonSet}
+		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(o, owner)}
+		return pod
 	case *batchv1.Job:
 		return fromTemplate(&o.ObjectMeta, &o.Spec.Template)
 	case *batchv1.CronJob:

@@ -28,6 +28,8 @@ spec: {ports: [{port: 80}]}
 ---
 {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: s}, spec: {serviceName: s, selector: {}, ` + template + `}}
 ---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: a}, spec: {selector: {}, ` + template + `}}
+---
 {apiVersion: kip.elotl.co/v1beta1, kind: CellClass, metadata: {name: default}}
 ---
 apiVersion: v1
@@ -51,7 +53,7 @@ items:
 			t.Errorf("%s: annotations %v", w, w.Pod.Annotations)
 		}
 	}
-	want := []string{"Pod bare", "Deployment shop/d", "ReplicaSet r*", "StatefulSet s", "Job j", "CronJob c"}
+	want := []string{"Pod bare", "Deployment shop/d", "ReplicaSet r*", "StatefulSet s", "DaemonSet a", "Job j", "CronJob c"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}

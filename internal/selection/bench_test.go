@@ -25,7 +25,7 @@ func region(tb testing.TB) ec2types.Catalogue {
 
 // usual is a class with subnets and images for everything.
 func usual(c ec2types.Catalogue) selection.Class {
-	class := selection.Class{Images: []selection.Image{
+	class := selection.Class{MaxFactor: 5, Images: []selection.Image{
 		{ID: "ami-x", Architecture: selection.AMD64, Accelerator: v1beta1.AcceleratorNone, ENA: true},
 		{ID: "ami-a", Architecture: selection.ARM64, Accelerator: v1beta1.AcceleratorNone, ENA: true},
 	}}
@@ -80,6 +80,7 @@ func scenarios(c ec2types.Catalogue) []scenario {
 		{name: "worst/affinity-1024-names", ask: with(func(a *selection.Ask) { a.Terms, a.Memory = manyTerms, 1<<50 })},
 		{name: "worst/too-expensive", ask: small, class: func(c *selection.Class) { c.MaxPerHour = 0.0001 }},
 		{name: "worst/all-dry", ask: small, world: world{dryPercent: 100}},
+		{name: "worst/all-dry-without-factor", ask: small, world: world{dryPercent: 100}, class: func(c *selection.Class) { c.MaxFactor = 0 }},
 	}
 }
 

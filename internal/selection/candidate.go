@@ -8,15 +8,24 @@ import (
 )
 
 // candidate is a listing whose type fits, and what is found out of it on the
-// way to an Offering.
+// way to an Offering. Prices are in USD per hour.
 type candidate struct {
-	listing   *listing
-	subnet    *Subnet
-	free      int // addresses in the subnet
-	perHour   float64
+	listing *listing
+	// subnet is nil where none has free addresses; else free is how many.
+	subnet *Subnet
+	free   int
+	// perHour is the instance's price, address that of the public address, if
+	// it has one.
+	perHour, address float64
+	// least is what instance and address would cost in the cheapest of the
+	// zone's subnets.
+	least     float64
 	credits   string
 	bareMetal bool
 }
+
+// cost is what of the price differs from offering to offering.
+func (c *candidate) cost() float64 { return c.perHour + c.address }
 
 // noise is by how much sums of prices (USD per hour) may be off, floating point
 // being what it is. Prices have at most ten decimals, few more than six.
@@ -36,10 +45,11 @@ func (q *query) try(l *listing) (c candidate, refused Step) {
 	}
 	c = candidate{listing: l, bareMetal: kind.BareMetal}
 	c.perHour, c.credits = q.price(kind, l.price.PerHour)
+	c.least = c.perHour + q.address(!q.rules.private[l.zone])
 	if !q.affordable(&c) {
 		return c, StepPrice
 	}
-	c.subnet, c.free = q.roomiest(subnets)
+	q.place(&c, subnets)
 	if c.subnet == nil || q.world.Dry(kind, zone, l.market) {
 		return c, StepCapacity
 	}
@@ -63,22 +73,40 @@ func (q *query) price(kind *Type, listed float64) (perHour float64, credits stri
 // affordable: what has no known price has to be asked for by name, and there
 // must be no limit.
 func (q *query) affordable(c *candidate) bool {
-	ceiling := q.ceiling[c.listing.market]
 	if !c.listing.priced() {
-		return q.exact && math.IsInf(ceiling, 1)
+		return q.exact && math.IsInf(q.ceiling[c.listing.market], 1)
 	}
-	return !above(c.perHour, ceiling)
+	return !above(c.least, q.most(c.listing.market))
 }
 
-// roomiest is the subnet with the most free addresses, nil when none has any;
-// of equal ones the first in the class.
-func (q *query) roomiest(subnets []Subnet) (best *Subnet, most int) {
-	for i := range subnets {
-		if free := q.world.Free(subnets[i]); free > most {
-			best, most = &subnets[i], free
-		}
+// most is what instance and address may cost at most in a market.
+func (q *query) most(market Market) float64 { return min(q.ceiling[market], q.floor[market].bound) }
+
+// address is what the public address costs in a subnet.
+func (q *query) address(public bool) float64 {
+	if private := q.ask.PrivateIPOnly; private != nil {
+		public = !*private
 	}
-	return best, most
+	if !public {
+		return 0
+	}
+	return q.ask.AddressPerHour
+}
+
+// place chooses, of the subnets with free addresses in which the candidate can
+// be paid for, the one that costs least, then the one with the most free
+// addresses; of equal ones the first in the class.
+func (q *query) place(c *candidate, subnets []Subnet) {
+	for i := range subnets {
+		free, address := q.world.Free(subnets[i]), q.address(subnets[i].Public)
+		switch {
+		case free <= 0, c.listing.priced() && above(c.perHour+address, q.most(c.listing.market)):
+			continue
+		case c.subnet != nil && (address > c.address || address == c.address && free <= c.free):
+			continue
+		}
+		c.subnet, c.free, c.address = &subnets[i], free, address
+	}
 }
 
 // insert keeps the n best candidates, n at least 1, in order.
@@ -103,7 +131,7 @@ func insert(kept []candidate, c *candidate, n int) []candidate {
 func compare(a, b *candidate) int {
 	return cmp.Or(
 		falseFirst(!a.listing.priced(), !b.listing.priced()),
-		cmp.Compare(a.perHour, b.perHour),
+		cmp.Compare(a.cost(), b.cost()),
 		falseFirst(a.bareMetal, b.bareMetal),
 		cmp.Compare(b.free, a.free),
 		cmp.Compare(a.listing.kind, b.listing.kind),
@@ -117,6 +145,7 @@ func (q *query) offering(c *candidate) Offering {
 	return Offering{
 		InstanceType: x.types[l.kind].Name, Zone: x.zones[l.zone], SubnetID: c.subnet.ID, Market: l.market, VCPUs: x.types[l.kind].VCPUs(),
 		ImageID: image.ID, Architecture: image.Architecture, CPUCredits: c.credits,
-		Price: l.price, InstancePerHour: c.perHour, PerHour: c.perHour + q.ask.ExtraPerHour,
+		Price: l.price, PerHour: c.cost() + q.ask.VolumePerHour,
+		InstancePerHour: c.perHour, VolumePerHour: q.ask.VolumePerHour, AddressPerHour: c.address,
 	}
 }

@@ -1,7 +1,9 @@
 package selection_test
 
 import (
+	"math"
 	"path"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +43,7 @@ const slack = 1e-9
 
 // best gives the n best.
 func (e *exhaustive) best(ask selection.Ask, n int) []selection.Offering {
-	onDemand, spot := e.all(ask)
+	onDemand, spot := e.bounded(ask)
 	switch ask.LaunchType {
 	case v1beta1.LaunchSpot:
 		return pick(spot, n)
@@ -50,7 +52,7 @@ func (e *exhaustive) best(ask selection.Ask, n int) []selection.Offering {
 		if len(best) > 0 && best[0].Price.Source != "" {
 			var capped []found
 			for _, f := range spot {
-				if f.Price.Source != "" && f.InstancePerHour <= best[0].InstancePerHour+slack {
+				if f.Price.Source != "" && f.PerHour <= best[0].PerHour+slack {
 					capped = append(capped, f)
 				}
 			}
@@ -60,6 +62,63 @@ func (e *exhaustive) best(ask selection.Ask, n int) []selection.Offering {
 		return both[:min(n, len(both))]
 	}
 	return pick(onDemand, n)
+}
+
+// bounded leaves out what costs more than the class's factor allows: the
+// cheapest is sought in a world in which there is enough of everything.
+func (e *exhaustive) bounded(ask selection.Ask) (onDemand, spot []found) {
+	plenty := *e
+	plenty.world = world{}
+	everyOnDemand, everySpot := plenty.all(ask)
+	onDemand, spot = e.all(ask)
+	return e.atMost(everyOnDemand, onDemand), e.atMost(everySpot, spot)
+}
+
+func (e *exhaustive) atMost(every, from []found) []found {
+	least := math.Inf(1)
+	for _, f := range every {
+		if f.Price.Source != "" {
+			least = math.Min(least, f.PerHour)
+		}
+	}
+	var out []found
+	for _, f := range from {
+		if f.Price.Source == "" || e.class.MaxFactor == 0 || f.PerHour <= least*e.class.MaxFactor+slack {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// dry are the offerings that would do in a world in which there is enough of
+// everything, and whether there are dearer ones that the factor excludes, where
+// nothing does in this one.
+func (e *exhaustive) dry(ask selection.Ask) (would []found, beyond bool) {
+	plenty := *e
+	plenty.world = world{}
+	everyOnDemand, everySpot := plenty.all(ask)
+	onDemand, spot := plenty.bounded(ask)
+	switch ask.LaunchType {
+	case v1beta1.LaunchSpot:
+		return spot, len(spot) < len(everySpot)
+	case v1beta1.LaunchSpotPreferred:
+		return append(spot, onDemand...), len(onDemand)+len(spot) < len(everyOnDemand)+len(everySpot)
+	}
+	return onDemand, len(onDemand) < len(everyOnDemand)
+}
+
+// wouldDo is what would do with capacity, while the cheapest On-demand offering
+// is what it is.
+func (e *exhaustive) wouldDo(ask selection.Ask) []found {
+	would, _ := e.dry(ask)
+	onDemand, _ := e.bounded(ask)
+	best := pick(onDemand, 1)
+	if ask.LaunchType != v1beta1.LaunchSpotPreferred || len(best) == 0 || best[0].Price.Source == "" {
+		return would
+	}
+	return slices.DeleteFunc(would, func(f found) bool {
+		return f.Market == selection.Spot && (f.Price.Source == "" || f.PerHour > best[0].PerHour+slack)
+	})
 }
 
 // pick takes the best out, n times.
@@ -86,8 +145,8 @@ func better(a, b *found) bool {
 	switch {
 	case (a.Price.Source == "") != (b.Price.Source == ""):
 		return a.Price.Source != ""
-	case a.InstancePerHour != b.InstancePerHour:
-		return a.InstancePerHour < b.InstancePerHour
+	case a.InstancePerHour+a.AddressPerHour != b.InstancePerHour+b.AddressPerHour:
+		return a.InstancePerHour+a.AddressPerHour < b.InstancePerHour+b.AddressPerHour
 	case a.bareMetal != b.bareMetal:
 		return b.bareMetal
 	case a.free != b.free:
@@ -179,11 +238,16 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 	image := e.image(t)
 	f.Offering = selection.Offering{
 		InstanceType: t.Name, Zone: l.Zone, Market: l.Market, VCPUs: t.MilliCPU / 1000, ImageID: image.ID, Architecture: image.Architecture, Price: l.Price,
-		InstancePerHour: l.Price.PerHour,
+		InstancePerHour: l.Price.PerHour, VolumePerHour: ask.VolumePerHour,
 	}
 	for _, s := range e.class.Subnets {
-		if free := e.world.Free(s); s.Zone == l.Zone && free > f.free {
-			f.free, f.SubnetID = free, s.ID
+		free, address := e.world.Free(s), 0.0
+		if ask.PrivateIPOnly == nil && s.Public || ask.PrivateIPOnly != nil && !*ask.PrivateIPOnly {
+			address = ask.AddressPerHour
+		}
+		better := f.free == 0 || address < f.AddressPerHour || address == f.AddressPerHour && free > f.free
+		if s.Zone == l.Zone && free > 0 && better {
+			f.free, f.SubnetID, f.AddressPerHour = free, s.ID, address
 		}
 	}
 	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone) || e.world.Dry(t, l.Zone, l.Market) {
@@ -197,7 +261,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 			f.InstancePerHour += float64(above) / 1000 * t.Burst.SurplusPerVCPUHour
 		}
 	}
-	f.PerHour = f.InstancePerHour + ask.ExtraPerHour
+	f.PerHour = f.InstancePerHour + f.AddressPerHour + ask.VolumePerHour
 	if l.Price.Source == "" {
 		return f, ask.Type == t.Name && e.class.MaxPerHour == 0
 	}

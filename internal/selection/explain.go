@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kip.elotl.co/api/v1beta1"
@@ -78,22 +79,31 @@ func (q *query) whyNot(kind int32) (Step, string) {
 
 // bestListing gives, for a type that fits, the listing that comes furthest,
 // the cheapest of such, and the step that turns it down. That is StepCapacity
-// also for one that is not turned down: the world has changed since it was.
+// also for one that is not turned down: the world has changed since it was. The
+// floors have to be known.
 func (q *query) bestListing(kind int32) (Step, candidate) {
 	step, best := StepMarket, candidate{}
 	for _, market := range q.markets() {
 		listings := q.rules.index.byType[market][kind]
 		for i := range listings {
-			c, refused := q.try(&listings[i])
-			if refused == "" {
-				refused = StepCapacity
-			}
+			c, refused := q.tryAnywhere(&listings[i])
 			if refused.order() > step.order() || refused == step && step.order() >= StepPrice.order() && compare(&c, &best) < 0 {
 				step, best = refused, c
 			}
 		}
 	}
 	return step, best
+}
+
+// tryAnywhere is try for a listing that is turned down, StepCapacity the last
+// reason for that. It takes the candidate to be in the cheapest subnet.
+func (q *query) tryAnywhere(l *listing) (candidate, Step) {
+	c, refused := q.try(l)
+	c.subnet, c.free, c.address = nil, 0, q.address(!q.rules.private[l.zone])
+	if refused == "" {
+		refused = StepCapacity
+	}
+	return c, refused
 }
 
 func (q *query) markets() []Market {
@@ -148,15 +158,42 @@ func (q *query) classZones() []string {
 }
 
 func (q *query) whyNotPrice(c *candidate) string {
-	limit, cost := q.rules.class.MaxPerHour, c.perHour+q.ask.ExtraPerHour
+	market, limit, cost := c.listing.market, q.rules.class.MaxPerHour, c.least+q.ask.VolumePerHour
 	switch {
 	case !c.listing.priced():
 		return "has no known price, so it must be asked for by its name, and the class must not set maxPricePerHour"
 	case limit > 0 && above(cost, limit):
-		return fmt.Sprintf("costs %s USD/h, the class's maxPricePerHour is %s", dollars(cost), dollars(limit))
+		return fmt.Sprintf("costs %s USD/h%s, the class's maxPricePerHour is %s", dollars(cost), q.parts(c, limit), dollars(limit))
+	case above(c.least, q.ceiling[market]):
+		return fmt.Sprintf("costs %s USD/h as Spot, the cheapest On-demand offering %s",
+			dollars(cost), dollars(q.ceiling[Spot]+q.ask.VolumePerHour))
 	}
-	return fmt.Sprintf("costs %s USD/h as Spot, the cheapest On-demand offering %s",
-		dollars(cost), dollars(q.ceiling[Spot]+q.ask.ExtraPerHour))
+	least := &q.floor[market]
+	return fmt.Sprintf("costs %s USD/h, more than %s times the cheapest that would do, %s at %s",
+		dollars(cost), q.factor(), q.where(least.listing), dollars(least.cost+q.ask.VolumePerHour))
+}
+
+// parts tells what a price is made of where the instance alone is within a limit.
+func (q *query) parts(c *candidate, limit float64) string {
+	if above(c.perHour, limit) {
+		return ""
+	}
+	of := []string{"instance " + dollars(c.perHour)}
+	if q.ask.VolumePerHour > 0 {
+		of = append(of, "root volume "+dollars(q.ask.VolumePerHour))
+	}
+	if c.address > 0 {
+		of = append(of, "public address "+dollars(c.address))
+	}
+	return " (" + strings.Join(of, ", ") + ")"
+}
+
+// factor is Class.MaxFactor as it is written.
+func (q *query) factor() string { return strconv.FormatFloat(q.rules.class.MaxFactor, 'f', -1, 64) }
+
+// where names a listing's type and zone.
+func (q *query) where(l *listing) string {
+	return q.kind(l.kind).Name + " in " + q.rules.index.zones[l.zone]
 }
 
 // dollars formats an amount with as many decimals as it takes, at least two.

@@ -48,8 +48,27 @@ func TestReasons(t *testing.T) {
 		"no subnets": {func(f *fixture) { f.class.Subnets = nil }, selection.StepZone, "cannot be launched: the class has no subnets"},
 		"affinity to a zone": {func(f *fixture) { f.ask.Terms = []v1beta1.OfferingTerm{term(corev1.LabelTopologyZone, "c")} }, selection.StepZone,
 			"is excluded in a, b by node selector or affinity"},
-		"price": {func(f *fixture) { f.class.MaxPerHour, f.ask.ExtraPerHour = 0.09, 0.005 }, selection.StepPrice,
+		"price": {func(f *fixture) { f.class.MaxPerHour, f.ask.VolumePerHour = 0.09, 0.005 }, selection.StepPrice,
 			"costs 0.101 USD/h, the class's maxPricePerHour is 0.09"},
+		"price, over which the volume is": {func(f *fixture) { f.class.MaxPerHour, f.ask.VolumePerHour = 0.1, 0.005 }, selection.StepPrice,
+			"costs 0.101 USD/h (instance 0.096, root volume 0.005), the class's maxPricePerHour is 0.10"},
+		"price, over which the address is": {func(f *fixture) {
+			f.class.MaxPerHour, f.ask.VolumePerHour, f.ask.AddressPerHour = 0.1, 0.001, 0.005
+			f.publish("subnet-a", "subnet-b")
+		}, selection.StepPrice, "costs 0.102 USD/h (instance 0.096, root volume 0.001, public address 0.005), the class's maxPricePerHour is 0.10"},
+		"factor": {func(f *fixture) {
+			f.class.MaxFactor, f.ask.VolumePerHour = 3, 0.001
+			f.add("z1.large", 0.03, "b")
+		}, selection.StepPrice, "costs 0.097 USD/h, more than 3 times the cheapest that would do, z1.large in b at 0.031"},
+		"factor, of something dry": {func(f *fixture) {
+			f.class.MaxFactor, f.world.dry = 1.5, []string{"z1.large"}
+			f.add("z1.large", 0.03, "b")
+		}, selection.StepPrice, "costs 0.096 USD/h, more than 1.5 times the cheapest that would do, z1.large in b at 0.03"},
+		"factor, of Spot": {func(f *fixture) {
+			f.ask.LaunchType, f.class.MaxFactor = v1beta1.LaunchSpotPreferred, 1.5
+			f.add("z1.large", 0.05, "b")
+			f.list("z1.large", "b", selection.Spot, 0.02)
+		}, selection.StepPrice, "costs 0.04 USD/h, more than 1.5 times the cheapest that would do, z1.large in b at 0.02"},
 		"price, the lower of two": {func(f *fixture) { f.class.MaxPerHour, f.listings[1].Price.PerHour = 0.05, 0.2 }, selection.StepPrice,
 			"costs 0.096 USD/h, the class's maxPricePerHour is 0.05"},
 		"no price": {func(f *fixture) { f.unprice(selection.OnDemand) }, selection.StepPrice,
@@ -125,9 +144,32 @@ func TestNearest(t *testing.T) {
 		}, selection.StepZone, "none of 2 types that come nearest will do: m5.large, for one, is excluded in a, b by node selector or affinity"},
 		"market": {func(f *fixture) { f.ask.Type, f.ask.LaunchType = "t3.large", v1beta1.LaunchSpot }, selection.StepMarket, "t3.large is not sold as Spot"},
 		"capacity": {func(f *fixture) { f.world.dryPercent = 100 }, selection.StepCapacity,
-			"none of 2 types that come nearest will do: m5.large, for one, has no capacity or free addresses in the zones that will do, for now"},
+			"none of 3 offerings that would do has capacity or free addresses for now; the cheapest is m5.large in a as On-demand at 0.096 USD/h"},
+		"capacity, of the last in the alphabet": {func(f *fixture) {
+			f.world.dryPercent, f.ask.VolumePerHour = 100, 0.001
+			f.add("z1.large", 0.03, "b")
+		}, selection.StepCapacity,
+			"none of 4 offerings that would do has capacity or free addresses for now; the cheapest is z1.large in b as On-demand at 0.031 USD/h"},
+		"capacity within the factor": {func(f *fixture) {
+			f.world.dry, f.class.MaxFactor = []string{"z1.large"}, 2.5
+			f.add("z1.large", 0.03, "a", "b")
+		}, selection.StepCapacity, "none of 2 offerings that would do has capacity or free addresses for now; the cheapest is z1.large in a as On-demand " +
+			"at 0.03 USD/h; dearer ones cost more than 2.5 times as much, the class's maxPriceFactor"},
+		"capacity of the only one within the factor": {func(f *fixture) {
+			f.ask.LaunchType, f.world.dryPercent, f.class.MaxFactor = v1beta1.LaunchSpot, 100, 1
+		}, selection.StepCapacity, "the only offering that would do, m5.large in a as Spot at 0.04 USD/h, has no capacity or free addresses for now; " +
+			"dearer ones cost more than 1 times as much, the class's maxPriceFactor"},
+		"capacity of one without a price": {func(f *fixture) {
+			f.unprice(selection.OnDemand)
+			f.ask.Type, f.world.dryPercent, f.class.MaxFactor = "t3.large", 100, 5
+		}, selection.StepCapacity, "the only offering that would do, t3.large in a as On-demand, has no capacity or free addresses for now"},
+		"addresses, in the subnet that can be paid for": {func(f *fixture) {
+			f.class.MaxPerHour, f.ask.AddressPerHour, f.ask.Type = 0.1, 0.005, "m5.large"
+			f.publish("subnet-b")
+			f.world.free = map[string]int{"subnet-a": 0}
+		}, selection.StepCapacity, "the only offering that would do, m5.large in a as On-demand at 0.096 USD/h, has no capacity or free addresses for now"},
 		"capacity that is there again": {func(f *fixture) { f.ask.Type = "m5.large" }, selection.StepCapacity,
-			"m5.large has no capacity or free addresses in the zones that will do, for now"},
+			"none of 2 offerings that would do has capacity or free addresses for now; the cheapest is m5.large in a as On-demand at 0.096 USD/h"},
 		"nothing at all": {func(f *fixture) { f.types = nil }, selection.StepRequested, "no instance types are known"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"kip.elotl.co/api/v1beta1"
 )
 
@@ -27,8 +25,9 @@ func ClassOf(class *v1beta1.CellClass) Class {
 	for _, name := range class.Spec.Architectures {
 		out.Architectures |= ArchitectureOf(name)
 	}
-	// The API server has checked its form.
+	// The API server has checked their form.
 	out.MaxPerHour, _ = strconv.ParseFloat(class.Spec.MaxPricePerHour, 64)
+	out.MaxFactor, _ = strconv.ParseFloat(class.Spec.MaxPriceFactor, 64)
 	for _, image := range class.Status.Images {
 		out.Images = append(out.Images, Image{
 			ID: image.ID, Architecture: ArchitectureOf(image.Architecture), Accelerator: image.Accelerator,
@@ -39,7 +38,7 @@ func ClassOf(class *v1beta1.CellClass) Class {
 		})
 	}
 	for _, subnet := range class.Status.Subnets {
-		out.Subnets = append(out.Subnets, Subnet{ID: subnet.ID, Zone: subnet.Zone, Free: int(subnet.FreeAddresses)})
+		out.Subnets = append(out.Subnets, Subnet{ID: subnet.ID, Zone: subnet.Zone, Free: int(subnet.FreeAddresses), Public: subnet.Public})
 	}
 	return out
 }
@@ -50,33 +49,6 @@ func patterns(of []v1beta1.TypePattern) []string {
 		out = append(out, string(p))
 	}
 	return out
-}
-
-// AskOf is what a Cell asks for in a class. One that asks for nothing at all
-// gets the class's default type.
-func AskOf(spec *v1beta1.CellSpec, class *v1beta1.CellClass, extraPerHour float64) Ask {
-	ask := Ask{
-		Type:         spec.InstanceType,
-		MilliCPU:     spec.Resources.Cpu().MilliValue(),
-		Memory:       spec.Resources.Memory().Value(),
-		GPUs:         amount(spec.Resources, v1beta1.ResourceGPU),
-		Neurons:      amount(spec.Resources, v1beta1.ResourceNeuron),
-		LaunchType:   spec.LaunchType,
-		Terms:        spec.OfferingTerms,
-		ExtraPerHour: extraPerHour,
-	}
-	if ask.Type == "" && len(spec.Resources) == 0 {
-		ask.Type = class.Spec.DefaultInstanceType
-	}
-	if ask.LaunchType == "" {
-		ask.LaunchType = class.Spec.DefaultLaunchType
-	}
-	return ask
-}
-
-func amount(list corev1.ResourceList, name corev1.ResourceName) int64 {
-	q := list[name]
-	return q.Value()
 }
 
 // FormatPrice writes USD for an API: up to five decimals, as AWS does.

@@ -1,6 +1,7 @@
 package selection_test
 
 import (
+	"slices"
 	"time"
 
 	"kip.elotl.co/api/v1beta1"
@@ -58,6 +59,13 @@ func (f *fixture) unprice(market selection.Market) {
 		if f.listings[i].Market == market {
 			f.listings[i].Price = selection.Price{}
 		}
+	}
+}
+
+// publish lets subnets give public addresses.
+func (f *fixture) publish(ids ...string) {
+	for i := range f.class.Subnets {
+		f.class.Subnets[i].Public = slices.Contains(ids, f.class.Subnets[i].ID)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 // may do later; all others need another ask, class or account.
 func Nearest(rules *Rules, ask *Ask, world World) (Step, string) {
 	q := newQuery(rules, ask, world)
+	q.choose(1) // for the floors
 	if q.exact {
 		return q.nearestByName()
 	}
@@ -34,6 +35,9 @@ func (q *query) nearestByName() (Step, string) {
 		return StepRequested, fmt.Sprintf("%q is not an instance type of this region", q.ask.Type)
 	}
 	step, reason := q.whyNot(int32(kind))
+	if step == StepCapacity {
+		return step, q.capacitySentence()
+	}
 	return step, q.ask.Type + " " + reason
 }
 
@@ -89,7 +93,10 @@ func (q *query) sentence(step Step, rejected []int32) string {
 			cpus(q.ask.MilliCPU), q.kindOfType("allowed type"), t.Name, cpus(t.MilliCPU))
 	}
 	kind := rejected[0]
-	if step == StepPrice {
+	switch step {
+	case StepCapacity:
+		return q.capacitySentence()
+	case StepPrice:
 		kind = q.cheapestOf(rejected)
 	}
 	_, reason := q.whyNot(kind)
@@ -101,6 +108,46 @@ func (q *query) sentence(step Step, rejected []int32) string {
 		return fmt.Sprintf("the cheapest of %d types that would do, %s, %s", len(rejected), name, reason)
 	}
 	return fmt.Sprintf("none of %d types that come nearest will do: %s, for one, %s", len(rejected), name, reason)
+}
+
+// capacitySentence counts the offerings that lack nothing but capacity, and
+// names the cheapest of these.
+func (q *query) capacitySentence() string {
+	const lack = "capacity or free addresses for now"
+	dry, best, beyond := 0, candidate{}, false
+	for _, market := range q.markets() {
+		listings := q.listings(market)
+		for i := range listings {
+			if !q.typeFits(listings[i].kind) {
+				continue
+			}
+			c, refused := q.tryAnywhere(&listings[i])
+			beyond = beyond || refused == StepPrice && c.listing.priced() && !above(c.least, q.ceiling[market])
+			if refused != StepCapacity {
+				continue
+			}
+			if dry++; dry == 1 || compare(&c, &best) < 0 {
+				best = c
+			}
+		}
+	}
+	sentence := fmt.Sprintf("none of %d offerings that would do has %s; the cheapest is %s", dry, lack, q.priced(&best))
+	if dry == 1 {
+		sentence = fmt.Sprintf("the only offering that would do, %s, has no %s", q.priced(&best), lack)
+	}
+	if beyond {
+		sentence += fmt.Sprintf("; dearer ones cost more than %s times as much, the class's maxPriceFactor", q.factor())
+	}
+	return sentence
+}
+
+// priced names a candidate, its market and its price, if that is known.
+func (q *query) priced(c *candidate) string {
+	name := fmt.Sprintf("%s as %s", q.where(c.listing), c.listing.market.LaunchType())
+	if !c.listing.priced() {
+		return name
+	}
+	return fmt.Sprintf("%s at %s USD/h", name, dollars(c.least+q.ask.VolumePerHour))
 }
 
 // kindOfType says which types are in question, beginning with what they are.

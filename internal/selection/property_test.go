@@ -106,11 +106,36 @@ func invariants(got []selection.Offering, ask selection.Ask, n int) string {
 func checkNearest(t *testing.T, rules *selection.Rules, search exhaustive, ask selection.Ask) {
 	t.Helper()
 	step, sentence := selection.Nearest(rules, &ask, search.world)
-	w := search.world
-	search.world = world{}
-	later := len(search.best(ask, 1)) > 0
-	if (step == selection.StepCapacity) != later || len(sentence) < 10 || strings.Contains(sentence, "%!") {
-		t.Fatalf("class %+v\nworld %+v\nask %+v\nNearest says %s: %q, and with capacity there is something: %t", search.class, w, ask, step, sentence, later)
+	would, beyond := search.dry(ask)
+	if (step == selection.StepCapacity) != (len(would) > 0) || len(sentence) < 10 || strings.Contains(sentence, "%!") {
+		t.Fatalf("class %+v\nworld %+v\nask %+v\nNearest says %s: %q, and with capacity %d offerings do", search.class, search.world, ask, step, sentence, len(would))
+	}
+	if len(would) == 0 {
+		return
+	}
+	count := fmt.Sprintf("none of %d offerings that would do has", len(would))
+	if len(would) == 1 {
+		count = "the only offering that would do, "
+	}
+	least := pick(would, 1)[0]
+	named := fmt.Sprintf("%s in %s as %s", least.InstanceType, least.Zone, least.Market.LaunchType())
+	if !strings.Contains(sentence, count) || !strings.Contains(sentence, named) || strings.Contains(sentence, "maxPriceFactor") != beyond {
+		t.Fatalf("class %+v\nworld %+v\nask %+v\nNearest says %q, wants %q, %q, and dearer ones: %t", search.class, search.world, ask, sentence, count, named, beyond)
+	}
+}
+
+// checkSteps: a type is turned down for its price or for want of capacity just
+// as the search through everything has it.
+func checkSteps(t *testing.T, search exhaustive, ask selection.Ask, rejections []selection.Rejection) {
+	t.Helper()
+	would := map[string]bool{}
+	for _, f := range search.wouldDo(ask) {
+		would[f.InstanceType] = true
+	}
+	for _, r := range rejections {
+		if (r.Step == selection.StepCapacity) != would[r.Type] {
+			t.Fatalf("class %+v\nworld %+v\nask %+v\n%s is turned down at %s (%s), with capacity it would do: %t", search.class, search.world, ask, r.Type, r.Step, r.Reason, would[r.Type])
+		}
 	}
 }
 
@@ -128,6 +153,7 @@ func TestExplainIsWhole(t *testing.T) {
 		if diff := cmp.Diff(want, got.Candidates, cmpopts.EquateEmpty(), cmpopts.EquateApprox(0, slack)); diff != "" {
 			t.Fatalf("class %+v\nworld %+v\nask %+v\n-exhaustive +Explain:\n%s", class, w, ask, diff)
 		}
+		checkSteps(t, search, ask, got.Rejections)
 		seen := map[string]int{}
 		for _, o := range got.Candidates {
 			seen[o.InstanceType] = 1

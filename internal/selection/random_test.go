@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,10 +18,14 @@ import (
 // world is one that does not change: a share of the offerings is dry.
 type world struct {
 	dryPercent uint32
+	dry        []string       // types that are in any case
 	free       map[string]int // by subnet; 100 where it is not in it
 }
 
 func (w world) Dry(kind *selection.Type, zone string, market selection.Market) bool {
+	if slices.Contains(w.dry, kind.Name) {
+		return true
+	}
 	if w.dryPercent == 0 || w.dryPercent == 100 {
 		return w.dryPercent == 100
 	}
@@ -83,6 +88,9 @@ func (r random) class() selection.Class {
 	case 1:
 		c.MaxPerHour = 0.004 * math.Pow(10, 4*r.Float64())
 	}
+	if !r.one(3) {
+		c.MaxFactor = of(r, 1, 1.01, 1.5, 2, 5, 5, 20)
+	}
 	for _, arch := range []selection.Architectures{selection.ARM64, selection.AMD64} {
 		for _, accelerator := range []string{"none", "nvidia", "neuron"} {
 			if r.one(5) {
@@ -96,7 +104,7 @@ func (r random) class() selection.Class {
 	}
 	for i := range r.IntN(8) {
 		zone := of(r, append([]string{"elsewhere"}, r.catalogue.Zones...)...)
-		c.Subnets = append(c.Subnets, selection.Subnet{ID: fmt.Sprint("subnet-", i), Zone: zone})
+		c.Subnets = append(c.Subnets, selection.Subnet{ID: fmt.Sprint("subnet-", i), Zone: zone, Public: r.one(3)})
 	}
 	return c
 }
@@ -111,10 +119,14 @@ func (r random) world(class selection.Class) world {
 
 func (r random) ask() selection.Ask {
 	a := selection.Ask{
-		MilliCPU:     of[int64](r, 0, 0, 100, 250, 400, 500, 1000, 1500, 2000, 4000, 7900, 48000, 128000, 500000),
-		Memory:       int64(math.Pow(2, 26+16*r.Float64()*r.Float64())),
-		LaunchType:   of(r, "", v1beta1.LaunchOnDemand, v1beta1.LaunchSpot, v1beta1.LaunchSpotPreferred),
-		ExtraPerHour: of(r, 0, 0, 0.005, 0.0061),
+		MilliCPU:      of[int64](r, 0, 0, 100, 250, 400, 500, 1000, 1500, 2000, 4000, 7900, 48000, 128000, 500000),
+		Memory:        int64(math.Pow(2, 26+16*r.Float64()*r.Float64())),
+		LaunchType:    of(r, "", v1beta1.LaunchOnDemand, v1beta1.LaunchSpot, v1beta1.LaunchSpotPreferred),
+		VolumePerHour: of(r, 0, 0, 0.0011, 0.02), AddressPerHour: of(r, 0, 0.005, 0.005, 0.05),
+	}
+	if r.one(3) {
+		private := r.one(2)
+		a.PrivateIPOnly = &private
 	}
 	switch r.IntN(12) {
 	case 0, 1:

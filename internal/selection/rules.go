@@ -15,6 +15,10 @@ type Rules struct {
 	kinds []ruling
 	// subnets are the class's, by the place of their zone in the index.
 	subnets [][]Subnet
+	// private says of each such zone whether a subnet in it gives no public
+	// addresses, anyPrivate whether any of the class's does.
+	private    []bool
+	anyPrivate bool
 	// steps are for what each cell asks.
 	steps []askStep
 }
@@ -31,11 +35,13 @@ func NewRules(x *Index, class Class) *Rules {
 	r := &Rules{
 		index: x, class: class, steps: askSteps(),
 		kinds:   make([]ruling, len(x.types)),
-		subnets: make([][]Subnet, len(x.zones)),
+		subnets: make([][]Subnet, len(x.zones)), private: make([]bool, len(x.zones)),
 	}
 	for _, subnet := range class.Subnets {
 		if zone, found := x.findZone(subnet.Zone); found {
 			r.subnets[zone] = append(r.subnets[zone], subnet)
+			r.private[zone] = r.private[zone] || !subnet.Public
+			r.anyPrivate = r.anyPrivate || !subnet.Public
 		}
 	}
 	steps := classSteps()

@@ -2,6 +2,7 @@ package selection
 
 import (
 	"math"
+	"slices"
 
 	"kip.elotl.co/api/v1beta1"
 )
@@ -21,7 +22,7 @@ type World interface {
 // subnets with more free addresses; names decide at last.
 //
 // Spot-preferred gives Spot offerings first, but none that costs more than the
-// cheapest On-demand one.
+// cheapest On-demand one. None costs more than Class.MaxFactor allows.
 func Select(rules *Rules, ask *Ask, world World, n int) []Offering {
 	q := newQuery(rules, ask, world)
 	chosen := q.choose(n)
@@ -40,10 +41,20 @@ type query struct {
 	// exact: the ask names one type, whose resources do not matter.
 	exact bool
 	terms []term
-	// ceiling is the most that an instance may cost, in USD per hour.
+	// ceiling is the most that instance and address may cost, in USD per hour.
 	ceiling [markets]float64
+	// floor is the cheapest offering of each market, so far as it is known.
+	floor [markets]floor
 	// known is what the query has found out of each type.
 	known []verdict
+}
+
+// floor is the cheapest offering of a market that does, or would with capacity.
+type floor struct {
+	listing *listing // nil: none is known
+	// cost is that of its instance and address, bound the most that those of
+	// another may cost for that reason, in USD per hour.
+	cost, bound float64
 }
 
 // verdict says whether the class and the ask allow a type.
@@ -64,8 +75,9 @@ func newQuery(rules *Rules, ask *Ask, world World) *query {
 	}
 	for market := range q.ceiling {
 		q.ceiling[market] = math.Inf(1)
+		q.floor[market] = floor{cost: math.Inf(1), bound: math.Inf(1)}
 		if limit := rules.class.MaxPerHour; limit > 0 {
-			q.ceiling[market] = limit - ask.ExtraPerHour
+			q.ceiling[market] = limit - ask.VolumePerHour
 		}
 	}
 	return q
@@ -79,7 +91,7 @@ func (q *query) choose(n int) []candidate {
 	case v1beta1.LaunchSpotPreferred:
 		onDemand := q.cheapest(OnDemand, n)
 		if len(onDemand) > 0 && onDemand[0].listing.priced() {
-			q.ceiling[Spot] = min(q.ceiling[Spot], onDemand[0].perHour)
+			q.ceiling[Spot] = min(q.ceiling[Spot], onDemand[0].cost())
 		}
 		both := append(q.cheapest(Spot, n), onDemand...)
 		return both[:min(n, len(both))]
@@ -87,33 +99,59 @@ func (q *query) choose(n int) []candidate {
 	return q.cheapest(OnDemand, n)
 }
 
-// cheapest gives the n cheapest candidates of a market. Listings are sorted by
-// price, and CPU above a baseline only adds to that: beyond the price of the
-// last one kept nothing can be cheaper.
+// cheapest gives the n cheapest candidates of a market, and learns its floor.
+// Listings are sorted by price, and CPU above a baseline and a public address
+// only add to that: beyond the price of the last one kept, or what the floor
+// allows, nothing can be cheaper.
 func (q *query) cheapest(market Market, n int) []candidate {
 	listings := q.listings(market)
 	n = min(n, len(listings))
 	if n <= 0 {
 		return nil
 	}
-	most := q.ceiling[market]
+	address := q.address(!q.rules.anyPrivate)
 	kept := make([]candidate, 0, n)
 	for i := range listings {
 		l := &listings[i]
+		most := q.most(market)
 		if len(kept) == n {
-			most = min(most, kept[n-1].perHour)
+			most = min(most, kept[n-1].cost())
 		}
-		if l.priced() && above(l.price.PerHour, most) {
+		if l.priced() && above(l.price.PerHour+address, most) {
 			break
 		}
 		if !q.typeFits(l.kind) {
 			continue
 		}
-		if c, refused := q.try(l); refused == "" {
+		c, refused := q.try(l)
+		if refused == "" || refused == StepCapacity {
+			q.lower(&c)
+		}
+		if refused == "" {
 			kept = insert(kept, &c, n)
 		}
 	}
-	return kept
+	return q.within(kept)
+}
+
+// lower makes a candidate the floor of its market where it is cheaper.
+func (q *query) lower(c *candidate) {
+	at := &q.floor[c.listing.market]
+	if !c.listing.priced() || c.least >= at.cost {
+		return
+	}
+	at.listing, at.cost = c.listing, c.least
+	if factor, volume := q.rules.class.MaxFactor, q.ask.VolumePerHour; factor > 0 {
+		at.bound = factor*(c.least+volume) - volume
+	}
+}
+
+// within drops, of candidates in order, those that cost more than the floor
+// allows, which was not known when they were kept.
+func (q *query) within(kept []candidate) []candidate {
+	return slices.DeleteFunc(kept, func(c candidate) bool {
+		return c.listing.priced() && above(c.cost(), q.floor[c.listing.market].bound)
+	})
 }
 
 // listings are those of a market that can come into question, the cheapest first.

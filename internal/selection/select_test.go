@@ -57,9 +57,55 @@ func TestSelect(t *testing.T) {
 			f.ask.Type, f.class.MaxPerHour = "t3.large", 100
 		}, 9, nil},
 		"a limit that the sum just meets": {func(f *fixture) {
-			f.ask.ExtraPerHour, f.class.MaxPerHour = 0.005, 0.101 // 0.096 + 0.005 > 0.101 in floating point
+			f.ask.VolumePerHour, f.class.MaxPerHour = 0.005, 0.101 // 0.096 + 0.005 > 0.101 in floating point
 		}, 1, []string{"m5.large/a/On-demand"}},
-		"a limit below":      {func(f *fixture) { f.ask.ExtraPerHour, f.class.MaxPerHour = 0.005, 0.1 }, 1, nil},
+		"a limit below": {func(f *fixture) { f.ask.VolumePerHour, f.class.MaxPerHour = 0.005, 0.1 }, 1, nil},
+		"no more than so many times the cheapest": {func(f *fixture) { f.class.MaxFactor = 1.07 }, 9,
+			[]string{"m5.large/a/On-demand", "m5.large/b/On-demand"}}, // t3.large comes to 0.1032
+		"just so many times": {func(f *fixture) { f.class.MaxFactor = 1.075 }, 9,
+			[]string{"m5.large/a/On-demand", "m5.large/b/On-demand", "t3.large/a/On-demand"}},
+		"so many times the volume too": {func(f *fixture) { f.class.MaxFactor, f.ask.VolumePerHour = 1.07, 0.01 }, 9, // 0.106 and 0.1132
+			[]string{"m5.large/a/On-demand", "m5.large/b/On-demand", "t3.large/a/On-demand"}},
+		"so many times what is dry": {func(f *fixture) {
+			f.class.MaxFactor, f.world.dry = 1.9, []string{"z1.large"}
+			f.add("z1.large", 0.05, "a")
+		}, 9, nil},
+		"so many times what comes later, with a surcharge before it": {func(f *fixture) {
+			f.ask.MilliCPU, f.class.MaxFactor = 2000, 1.5 // t3.large comes to 0.1532, listed at 0.0832
+		}, 9, []string{"m5.large/a/On-demand", "m5.large/b/On-demand"}},
+		"so many times, of each market": {func(f *fixture) {
+			f.ask.LaunchType, f.class.MaxFactor = v1beta1.LaunchSpotPreferred, 1.07
+		}, 9, []string{"m5.large/a/Spot", "m5.large/a/On-demand", "m5.large/b/On-demand"}},
+		"so many times, of the type that is named": {func(f *fixture) {
+			f.class.MaxFactor, f.ask.Type = 1.5, "t3.large"
+			f.add("z1.large", 0.001, "a")
+		}, 9, []string{"t3.large/a/On-demand"}},
+		"no price, and so many times": {func(f *fixture) {
+			f.unprice(selection.OnDemand)
+			f.ask.Type, f.class.MaxFactor = "t3.large", 1.5
+		}, 9, []string{"t3.large/a/On-demand"}},
+		"the private subnet": {func(f *fixture) {
+			f.ask.AddressPerHour = 0.005
+			f.publish("subnet-a")
+		}, 9, []string{"m5.large/b/On-demand", "m5.large/a/On-demand", "t3.large/a/On-demand"}},
+		"the roomier one, where all cost the same": {func(f *fixture) {
+			private := true
+			f.ask.AddressPerHour, f.ask.PrivateIPOnly, f.world.free = 0.005, &private, map[string]int{"subnet-a": 200}
+			f.publish("subnet-a")
+		}, 2, []string{"m5.large/a/On-demand", "m5.large/b/On-demand"}},
+		"a limit that the address is above": {func(f *fixture) {
+			f.ask.AddressPerHour, f.class.MaxPerHour = 0.005, 0.1
+			f.publish("subnet-a")
+		}, 9, []string{"m5.large/b/On-demand"}},
+		"a limit that the address is above everywhere": {func(f *fixture) {
+			private := false
+			f.ask.AddressPerHour, f.ask.PrivateIPOnly, f.class.MaxPerHour = 0.005, &private, 0.1
+		}, 9, nil},
+		"no spot that is dearer with its address": {func(f *fixture) {
+			f.ask.LaunchType, f.ask.AddressPerHour = v1beta1.LaunchSpotPreferred, 0.005
+			f.add("z1.large", 0.042, "b")
+			f.publish("subnet-a")
+		}, 9, []string{"z1.large/b/On-demand", "m5.large/b/On-demand", "m5.large/a/On-demand", "t3.large/a/On-demand"}},
 		"the roomier subnet": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 5, "subnet-b": 6} }, 1, []string{"m5.large/b/On-demand"}},
 		"no full subnet": {func(f *fixture) { f.world.free = map[string]int{"subnet-a": 0} }, 9,
 			[]string{"m5.large/b/On-demand"}},
@@ -82,16 +128,44 @@ func TestSelect(t *testing.T) {
 // TestOffering is what an Offering says.
 func TestOffering(t *testing.T) {
 	f := small()
-	f.ask = selection.Ask{MilliCPU: 1600, Memory: gib, ExtraPerHour: 0.01, Terms: []v1beta1.OfferingTerm{term(corev1.LabelInstanceTypeStable, "t3.large")}}
-	f.class.Subnets = append(f.class.Subnets, selection.Subnet{ID: "subnet-a2", Zone: "a"})
+	f.ask = selection.Ask{MilliCPU: 1600, Memory: gib, VolumePerHour: 0.01, AddressPerHour: 0.005, Terms: []v1beta1.OfferingTerm{term(corev1.LabelInstanceTypeStable, "t3.large")}}
+	f.class.Subnets[0].Public = true
+	f.class.Subnets = append(f.class.Subnets, selection.Subnet{ID: "subnet-a2", Zone: "a", Public: true})
 	f.world.free = map[string]int{"subnet-a": 10, "subnet-a2": 20}
 	want := []selection.Offering{{
 		InstanceType: "t3.large", Zone: "a", SubnetID: "subnet-a2", VCPUs: 2, ImageID: "ami-x", Architecture: selection.AMD64,
-		CPUCredits: selection.CreditsUnlimited, Price: f.listings[2].Price, InstancePerHour: 0.1332, PerHour: 0.1432,
+		CPUCredits: selection.CreditsUnlimited, Price: f.listings[2].Price, PerHour: 0.1482, InstancePerHour: 0.1332, VolumePerHour: 0.01, AddressPerHour: 0.005,
 	}}
 	got := selection.Select(f.rules(), &f.ask, f.world, 3)
 	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestSubnet: of a zone's subnets the one that costs less, then the roomier.
+func TestSubnet(t *testing.T) {
+	yes, no := true, false
+	for name, test := range map[string]struct {
+		private *bool
+		free    map[string]int
+		subnet  string
+		address float64
+	}{
+		"the private one":                      {nil, map[string]int{"subnet-a": 90, "subnet-a2": 5}, "subnet-a2", 0},
+		"the public one where that is full":    {nil, map[string]int{"subnet-a": 90, "subnet-a2": 0}, "subnet-a", 0.005},
+		"the roomier, none gets an address":    {&yes, map[string]int{"subnet-a": 90, "subnet-a2": 5}, "subnet-a", 0},
+		"the roomier, all get an address":      {&no, map[string]int{"subnet-a": 5, "subnet-a2": 90}, "subnet-a2", 0.005},
+		"the first of those that are the same": {&no, nil, "subnet-a", 0.005},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := small()
+			f.class.Subnets = []selection.Subnet{{ID: "subnet-a", Zone: "a", Public: true}, {ID: "subnet-a2", Zone: "a"}}
+			f.ask.PrivateIPOnly, f.ask.AddressPerHour, f.ask.VolumePerHour, f.world.free = test.private, 0.005, 0.001, test.free
+			got := selection.Select(f.rules(), &f.ask, f.world, 1)[0]
+			if got.SubnetID != test.subnet || got.AddressPerHour != test.address || got.InstancePerHour != 0.096 || got.PerHour != 0.096+test.address+0.001 {
+				t.Errorf("offering %+v", got)
+			}
+		})
 	}
 }
 

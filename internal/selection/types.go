@@ -155,6 +155,8 @@ type Subnet struct {
 	Zone string
 	// Free is how many addresses are left, as far as is known.
 	Free int
+	// Public: an instance gets a public address in it unless told otherwise.
+	Public bool
 }
 
 // Class is what a CellClass allows.
@@ -165,8 +167,12 @@ type Class struct {
 	Burstable         v1beta1.BurstableMode
 	// MaxPerHour is the most that a cell may cost, in USD; 0 is no limit.
 	MaxPerHour float64
-	Images     []Image
-	Subnets    []Subnet
+	// MaxFactor is how many times as much as the cheapest offering of its
+	// market that would do, if everything had capacity, an offering may cost;
+	// 0 is no limit.
+	MaxFactor float64
+	Images    []Image
+	Subnets   []Subnet
 }
 
 // Ask is what one cell needs.
@@ -183,8 +189,12 @@ type Ask struct {
 	LaunchType v1beta1.LaunchType
 	// Terms: one of them must hold; no terms always do.
 	Terms []v1beta1.OfferingTerm
-	// ExtraPerHour is what the cell costs besides its instance, in USD.
-	ExtraPerHour float64
+	// PrivateIPOnly says whether the cell does without a public address; nil:
+	// the subnet decides.
+	PrivateIPOnly *bool
+	// VolumePerHour is what the cell's volume costs wherever it is, and
+	// AddressPerHour what a public address does, in USD.
+	VolumePerHour, AddressPerHour float64
 }
 
 // Offering is one way to launch a cell.
@@ -201,11 +211,13 @@ type Offering struct {
 	CPUCredits string
 	// Price is the listing's.
 	Price Price
-	// PerHour is what the cell costs: the instance, CPU above the baseline and
-	// Ask.ExtraPerHour. Just the known part when Price has no source.
+	// PerHour is what the cell costs in all. Just the known part when Price has
+	// no source.
 	PerHour float64
-	// InstancePerHour is PerHour less Ask.ExtraPerHour.
-	InstancePerHour float64
+	// InstancePerHour, with CPU above the baseline, VolumePerHour and
+	// AddressPerHour are the parts of PerHour. The last is 0 in a subnet in
+	// which the cell gets no public address.
+	InstancePerHour, VolumePerHour, AddressPerHour float64
 }
 
 // Credit modes of burstable types, in EC2's words.
