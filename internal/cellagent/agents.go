@@ -20,14 +20,18 @@ import (
 
 // Agents makes and keeps clients. It may be used by several goroutines.
 type Agents struct {
-	roots *x509.CertPool
-	issue func(now time.Time) (tls.Certificate, error)
-	now   func() time.Time
+	authorities pki.Source
+	now         func() time.Time
 
-	mu          sync.Mutex
+	mu           sync.Mutex
+	certificates map[string]issued // the operator's own, by the authority's ID
+	clients      map[string]entry  // by the Cell's UID
+}
+
+// issued is a certificate of the operator, and when another takes its place.
+type issued struct {
 	certificate tls.Certificate
 	renewAt     time.Time
-	clients     map[string]entry // by the Cell's UID
 }
 
 // entry is the one client that a cell has.
@@ -41,15 +45,11 @@ type entry struct {
 // valid; it is renewed at half of that.
 const clientCertificateLife = 24 * time.Hour
 
-// New makes Agents whose clients trust the CA's cells and show a certificate
-// of its own.
-func New(ca *pki.CA, now func() time.Time) *Agents {
-	return &Agents{
-		roots:   ca.Pool(),
-		now:     now,
-		issue:   func(at time.Time) (tls.Certificate, error) { return ca.ClientCertificate(at, clientCertificateLife) },
-		clients: map[string]entry{},
-	}
+// New makes Agents whose clients trust the authorities' cells, and show each
+// cell a certificate of an authority that the cell trusts. The authorities are
+// asked for with every connection.
+func New(authorities pki.Source, now func() time.Time) *Agents {
+	return &Agents{authorities: authorities, now: now, certificates: map[string]issued{}, clients: map[string]entry{}}
 }
 
 // Client gives the client of the agent at address (host:port), which accepts
@@ -85,9 +85,9 @@ func (a *Agents) newClient(address string, id pki.CellID) (*itzo.Client, error) 
 	return itzo.NewClient(itzo.Config{
 		Address:    address,
 		ServerName: id.DNSName(),
-		RootCAs:    a.roots,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return a.clientCertificate()
+		Roots:      func() *x509.CertPool { return a.authorities.Authorities().Pool() },
+		GetClientCertificate: func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return a.clientCertificate(a.authorities.Authorities(), info.AcceptableCAs)
 		},
 	})
 }
@@ -121,16 +121,31 @@ func (a *Agents) Forget(cell types.UID) {
 	}
 }
 
-func (a *Agents) clientCertificate() (*tls.Certificate, error) {
+// clientCertificate is the one to show to a cell that says that it trusts
+// those authorities.
+func (a *Agents) clientCertificate(of pki.Authorities, acceptable [][]byte) (*tls.Certificate, error) {
+	ca := of.ForPeer(acceptable)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now := a.now(); now.After(a.renewAt) {
-		certificate, err := a.issue(now)
+	now, id := a.now(), ca.ID()
+	own, known := a.certificates[id]
+	if !known || now.After(own.renewAt) {
+		certificate, err := ca.ClientCertificate(now, clientCertificateLife)
 		if err != nil {
 			return nil, fmt.Errorf("issuing the operator's client certificate: %w", err)
 		}
-		a.certificate, a.renewAt = certificate, now.Add(clientCertificateLife/2)
+		own = issued{certificate, now.Add(clientCertificateLife / 2)}
+		a.certificates[id] = own
+		a.dropCertificates(of)
 	}
-	certificate := a.certificate
-	return &certificate, nil
+	return &own.certificate, nil
+}
+
+// dropCertificates forgets those of authorities that are gone.
+func (a *Agents) dropCertificates(of pki.Authorities) {
+	for id := range a.certificates {
+		if of.ByID(id) == nil {
+			delete(a.certificates, id)
+		}
+	}
 }

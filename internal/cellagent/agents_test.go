@@ -213,16 +213,16 @@ func TestClientCertificateIsRenewed(t *testing.T) {
 		t.Errorf("%d certificates were shown at first", n)
 	}
 	// The server's clock stays behind: what is issued then is not valid for it yet.
-	before, err := agents.clientCertificate()
+	before, err := agents.clientCertificate(ca.Authorities(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(clientCertificateLife/2 - time.Minute)
-	if same, err := agents.clientCertificate(); err != nil || same.Leaf.SerialNumber.Cmp(before.Leaf.SerialNumber) != 0 {
+	if same, err := agents.clientCertificate(ca.Authorities(), nil); err != nil || same.Leaf.SerialNumber.Cmp(before.Leaf.SerialNumber) != 0 {
 		t.Errorf("renewed before half of its life; error %v", err)
 	}
 	clock.Advance(2 * time.Minute)
-	after, err := agents.clientCertificate()
+	after, err := agents.clientCertificate(ca.Authorities(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
