@@ -13,6 +13,7 @@ import (
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/ssm"
 	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
@@ -28,6 +29,8 @@ type API struct {
 	Faults  *faults.Set
 	Journal *journal.Journal
 	Limits  *throttle.Throttle
+	// Parameters are those of the Parameter Store.
+	Parameters *ssm.Store
 	// Backend is the name of the boot back end.
 	Backend string
 }
@@ -39,6 +42,10 @@ type API struct {
 //	GET  counts                           instances by state, and live ones
 //	GET  instances                        every instance, whether EC2 shows it yet or not
 //	POST instances/{id}/kill              a KillRequest: end one behind EC2's back
+//	GET  instances/{id}/credentials       those of its role, as its metadata service gives them
+//	GET  parameters                       of the Parameter Store, without their values
+//	GET  roles                            with their instance profiles and policies
+//	PUT  roles/{name}                     a RoleRequest: make a role, or change its policy
 //	GET  journal?since=SEQ&action=ACTION  calls after SEQ, oldest first; last=N for the newest only
 //	GET  calls?since=SEQ                  calls counted by action
 //	GET  faults, PUT faults               a faults.Plan
@@ -59,18 +66,23 @@ func (a *API) Handler() http.Handler {
 		"GET " + Prefix + "instances":            a.instances,
 		"POST " + Prefix + "instances/{id}/kill": a.kill,
 		"GET " + Prefix + "journal":              a.journal,
-		"GET " + Prefix + "faults":               a.getFaults,
-		"PUT " + Prefix + "faults":               a.putFaults,
-		"POST " + Prefix + "faults":              a.postFaults,
-		"DELETE " + Prefix + "faults":            a.deleteFaults,
-		"DELETE " + Prefix + "faults/capacity":   a.deleteDry,
-		"DELETE " + Prefix + "faults/quotas":     a.deleteQuotas,
-		"GET " + Prefix + "calls":                a.calls,
-		"GET " + Prefix + "limits":               a.getLimits,
-		"PUT " + Prefix + "limits":               a.putLimits,
-		"POST " + Prefix + "limits/scale":        a.scaleLimits,
-		"GET " + Prefix + "spot-prices":          a.getSpotPrices,
-		"POST " + Prefix + "spot-prices":         a.postSpotPrices,
+		"GET " + Prefix + "parameters":           a.parameters,
+		"GET " + Prefix + "roles":                a.roles,
+		"PUT " + Prefix + "roles/{name}":         a.putRole,
+
+		"GET " + Prefix + "instances/{id}/credentials": a.credentials,
+		"GET " + Prefix + "faults":                     a.getFaults,
+		"PUT " + Prefix + "faults":                     a.putFaults,
+		"POST " + Prefix + "faults":                    a.postFaults,
+		"DELETE " + Prefix + "faults":                  a.deleteFaults,
+		"DELETE " + Prefix + "faults/capacity":         a.deleteDry,
+		"DELETE " + Prefix + "faults/quotas":           a.deleteQuotas,
+		"GET " + Prefix + "calls":                      a.calls,
+		"GET " + Prefix + "limits":                     a.getLimits,
+		"PUT " + Prefix + "limits":                     a.putLimits,
+		"POST " + Prefix + "limits/scale":              a.scaleLimits,
+		"GET " + Prefix + "spot-prices":                a.getSpotPrices,
+		"POST " + Prefix + "spot-prices":               a.postSpotPrices,
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
@@ -152,7 +164,7 @@ func (a *API) spec(*http.Request) (any, error) {
 	for _, s := range c.Subnets {
 		out.Subnets = append(out.Subnets, Subnet{s.ID, s.Zone.Name, s.CIDR.String(), a.World.Free(s)})
 	}
-	for _, g := range c.Groups {
+	for _, g := range a.World.Groups() {
 		out.Groups = append(out.Groups, g.ID)
 	}
 	for _, i := range c.Images {

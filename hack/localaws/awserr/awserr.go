@@ -26,8 +26,13 @@ func (e *Error) Status() int {
 	switch e.Code {
 	case "AuthFailure":
 		return http.StatusUnauthorized
-	case "UnauthorizedOperation", "MissingAuthenticationToken", "InvalidClientTokenId", "OptInRequired", "SignatureDoesNotMatch", "Blocked":
+	case "UnauthorizedOperation", "MissingAuthenticationToken", "InvalidClientTokenId", "OptInRequired", "SignatureDoesNotMatch", "Blocked",
+		"AccessDenied", "ExpiredToken":
 		return http.StatusForbidden
+	case "NoSuchEntity":
+		return http.StatusNotFound
+	case "EntityAlreadyExists", "DeleteConflict", "LimitExceeded":
+		return http.StatusConflict
 	case "DryRunOperation":
 		return http.StatusPreconditionFailed
 	case "RequestLimitExceeded", "ServiceUnavailable", "Unavailable":

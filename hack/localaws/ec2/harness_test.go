@@ -25,6 +25,8 @@ import (
 	"kip.elotl.co/hack/localaws/ec2"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
+	"kip.elotl.co/hack/localaws/service"
+	"kip.elotl.co/hack/localaws/ssm"
 	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
@@ -77,7 +79,16 @@ func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...o
 	if c.journal, err = journal.Open(filepath.Join(dir, "journal.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	c.server = httptest.NewServer(ec2.New(ec2.Config{World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log, Limits: c.limits}))
+	parameters, err := ssm.Open(ssm.Config{
+		Region: cfg.Catalog.Region, Account: cfg.Catalog.Account, Public: cfg.Catalog.PublicParameters(), Dir: dir, Clock: clock.RealClock{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.server = httptest.NewServer(ec2.New(ec2.Config{
+		World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log, Limits: c.limits,
+		Services: []service.Service{parameters.Service(), service.IAM(c.world.IAM), service.STS()},
+	}))
 	c.url = c.server.URL
 	c.Client = client(c.url, cfg.Catalog.Region, credentials.NewStaticCredentialsProvider("AKIDLOCAL", "secret", ""))
 	t.Cleanup(c.crash)

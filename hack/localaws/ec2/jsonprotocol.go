@@ -23,8 +23,11 @@ const targetPrefix = "AWSPriceListService."
 
 // readTarget takes a call that X-Amz-Target names.
 func (s *Server) readTarget(r *http.Request, c *Call) error {
-	c.Service = servicePricing
 	target := r.Header.Get("X-Amz-Target")
+	if v := s.byTarget(target); v != nil {
+		return s.readService(r, c, v)
+	}
+	c.Service = servicePricing
 	action, ok := strings.CutPrefix(target, targetPrefix)
 	if !ok {
 		return awserr.New("UnknownOperationException", "The target %q is not known", target)

@@ -106,8 +106,19 @@ func TestCreditsOfInstances(t *testing.T) {
 func TestProfilesAndTenancy(t *testing.T) {
 	c := newCloud(t)
 	const account = "arn:aws:iam::123456789012:instance-profile/"
+	for name, role := range map[string]string{"below": "web", "empty": ""} {
+		if _, err := c.world.IAM.CreateProfile(name, "/some/path/"); err != nil {
+			t.Fatal(err)
+		}
+		if role != "" {
+			if err := c.world.IAM.AddRole(name, role); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, test := range []struct{ name, arn, want, code string }{
-		{"web", "", account + "web", ""}, {"", account + "web", account + "web", ""}, {"", account + "some/path/web", account + "some/path/web", ""},
+		{"web", "", account + "web", ""}, {"", account + "web", account + "web", ""}, {"", account + "some/path/below", account + "some/path/below", ""},
+		{"", account + "some/path/web", "", "InvalidParameterValue"}, {"", account + "below", "", "InvalidParameterValue"}, {"empty", "", "", "InvalidParameterValue"},
 		{"nobodys", "", "", "InvalidParameterValue"}, {"", account + "nobodys", "", "InvalidParameterValue"},
 		{"", "arn:aws:iam::210987654321:instance-profile/web", "", "InvalidParameterValue"},
 	} {

@@ -13,16 +13,23 @@ import (
 // service has none here.
 func (s *Server) limit(next Handler) Handler {
 	return func(ctx context.Context, c *Call) (response, error) {
-		if s.Limits != nil && c.Service == serviceEC2 && s.actions[c.Action] != nil && !s.Limits.Allow(cost(c)) {
-			c.Fault = "limited"
-			return nil, awserr.New("RequestLimitExceeded", "Request limit exceeded.")
+		known := c.Service == serviceEC2 && s.actions[c.Action] != nil || c.via != nil
+		if s.Limits == nil || !known || s.Limits.Allow(cost(c)) {
+			return next(ctx, c)
 		}
-		return next(ctx, c)
+		c.Fault = "limited"
+		if c.via != nil {
+			return nil, awserr.New("RequestLimitExceeded", "Rate exceeded")
+		}
+		return nil, awserr.New("RequestLimitExceeded", "Request limit exceeded.")
 	}
 }
 
 // cost is what limits look at of a call.
 func cost(c *Call) throttle.Call {
+	if c.via != nil {
+		return throttle.Call{Service: c.Service, Action: c.Action}
+	}
 	out := throttle.Call{Action: c.Action, Unfiltered: true}
 	for name := range c.Form {
 		switch name {

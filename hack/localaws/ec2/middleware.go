@@ -35,7 +35,7 @@ func (s *Server) record(next Handler) Handler {
 		start := s.Clock.Now()
 		resp, err := next(ctx, c)
 		e := journal.Entry{
-			Time: start.UTC(), Took: s.Clock.Since(start), RequestID: c.RequestID, Action: c.Action,
+			Time: start.UTC(), Took: s.Clock.Since(start), RequestID: c.RequestID, Action: c.Action, Caller: c.caller.Session(),
 			Params: publicParams(c.Form), Created: c.Created, Fault: c.Fault,
 		}
 		if err != nil && !errors.Is(err, errReplyLost) {
@@ -87,9 +87,12 @@ func (s *Server) authenticate(next Handler) Handler {
 		if m == nil {
 			return nil, awserr.New("AuthFailure", "AWS was not able to validate the provided access credentials")
 		}
-		if regions := s.regions(c.Service); !slices.Contains(regions, m[3]) || m[4] != c.Service {
+		if regions := s.regions(c); !slices.Contains(regions, m[3]) || m[4] != c.Service {
 			return nil, awserr.New("AuthFailure", "Credential should be scoped to the service %s in the region %s, not to %s in %s",
 				c.Service, strings.Join(regions, " or "), m[4], m[3])
+		}
+		if c.caller, err = s.identify(m[1], c); err != nil {
+			return nil, err
 		}
 		return next(ctx, c)
 	}
@@ -97,11 +100,15 @@ func (s *Server) authenticate(next Handler) Handler {
 
 // regions are those in which a service is called. The price list of every
 // region is in three of them (AWS billing guide, "Using the Price List API").
-func (s *Server) regions(service string) []string {
-	if service == servicePricing {
+func (s *Server) regions(c *Call) []string {
+	if c.Service == servicePricing {
 		return []string{"us-east-1", "eu-central-1", "ap-south-1"}
 	}
-	return []string{s.World.Catalog.Region}
+	regions := []string{s.World.Catalog.Region}
+	if c.via != nil && c.via.Global && regions[0] != globalRegion {
+		regions = append(regions, globalRegion)
+	}
+	return regions
 }
 
 func signedScope(c *Call) (string, error) {

@@ -1,11 +1,12 @@
 // Package ec2 speaks EC2's query protocol in front of a world: parameters in a
 // form, answers in XML, errors with EC2's documented codes. Behind the same
-// endpoint is the price list service, which is called by the header
-// X-Amz-Target and speaks JSON.
+// endpoint are other services: those that are called by the header
+// X-Amz-Target speak JSON, and those of other versions the same protocol.
 //
 // Every call runs through a chain of middleware: the least latency, the
-// journal, authentication, rate limits, planned faults, then the action itself. The journal
-// stands before authentication, so that it has the calls refused there too.
+// journal, authentication, rate limits, planned faults, what the caller may do,
+// then the action itself. The journal stands before authentication, so that it
+// has the calls refused there too.
 package ec2
 
 import (
@@ -22,8 +23,10 @@ import (
 
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/faults"
+	"kip.elotl.co/hack/localaws/iam"
 	"kip.elotl.co/hack/localaws/journal"
 	"kip.elotl.co/hack/localaws/query"
+	"kip.elotl.co/hack/localaws/service"
 	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
@@ -38,7 +41,7 @@ const maxBody = 1 << 20
 // Call is one call on its way through the chain.
 type Call struct {
 	RequestID string
-	// Service is ec2 or pricing.
+	// Service is as signatures name it, such as ec2.
 	Service string
 	Action  string
 	Params  query.Params
@@ -47,6 +50,9 @@ type Call struct {
 	// Body is the parameters of a call that speaks JSON.
 	Body   []byte
 	Header http.Header
+
+	via    *service.Service // nil for EC2 and the price list
+	caller iam.Caller
 
 	// Created are the instances the call made, Fault what was done wrong to it.
 	Created []string
@@ -72,8 +78,10 @@ type Config struct {
 	// overtakes the last look at the request's body, smithy-go's closed body
 	// makes net/http cut the connection under the answer.
 	Latency time.Duration
-	// Limits limits EC2's calls; nil lets all through.
+	// Limits limits calls, but those of the price list; nil lets all through.
 	Limits *throttle.Throttle
+	// Services are behind the same endpoint.
+	Services []service.Service
 }
 
 // Server is the EC2 endpoint.
@@ -87,7 +95,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c}
 	s.actions = s.table()
-	s.handle = chain(s.dispatch, s.pace, s.record, s.authenticate, s.limit, s.spoil)
+	s.handle = chain(s.permit, s.pace, s.record, s.translate, s.authenticate, s.limit, s.spoil)
 	return s
 }
 
@@ -148,13 +156,20 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errReplyLost) {
 		panic(http.ErrAbortHandler)
 	}
-	write := s.write
-	if c.Service == servicePricing {
-		write = s.writeJSON
-	}
-	if err := write(rw, c, resp, err); err != nil {
+	if err := s.writer(c)(rw, c, resp, err); err != nil {
 		s.Log.V(1).Info("reply not sent", "requestID", c.RequestID, "error", err.Error())
 	}
+}
+
+// writer is what sends the answer in the protocol of the call's service.
+func (s *Server) writer(c *Call) func(http.ResponseWriter, *Call, response, error) error {
+	switch {
+	case c.Service == servicePricing, c.via != nil && c.via.Target != "":
+		return s.writeJSON
+	case c.via != nil:
+		return s.writeQuery
+	}
+	return s.write
 }
 
 // read takes the parameters from the form or the query string.
@@ -186,6 +201,10 @@ func (s *Server) read(rw http.ResponseWriter, r *http.Request, c *Call) error {
 		c.Form[name] = values[0]
 	}
 	c.Action = params.String("Action")
+	if c.via = s.byVersion(r.Form.Get("Version")); c.via != nil {
+		c.Service = c.via.Name
+		params.String("Version")
+	}
 	return nil
 }
 

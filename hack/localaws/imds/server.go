@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kip.elotl.co/hack/localaws/boot"
+	"kip.elotl.co/hack/localaws/iam"
 )
 
 // Role says which of an instance's addresses asks.
@@ -51,12 +52,25 @@ const fullTTL = 64
 // clients get a new one after a restart, as they do after any 401.
 type Server struct {
 	source Source
+	roles  Roles // nil where instances get no credentials
 	tokens tokens
+}
+
+// Roles gives instances what they have from their instance profiles.
+type Roles interface {
+	// OfInstance: false when the profile has no role.
+	OfInstance(profileARN, instanceID string) (iam.Identity, bool)
 }
 
 // New makes a Server. The clock decides when tokens expire.
 func New(source Source, clock func() time.Time) *Server {
 	return &Server{source: source, tokens: newTokens(clock)}
+}
+
+// WithRoles lets instances with a profile have the credentials of its role.
+func (s *Server) WithRoles(r Roles) *Server {
+	s.roles = r
+	return s
 }
 
 // Serve answers on the listener, which is to be inside the fabric, until the
@@ -144,7 +158,13 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, spec boot.Spec) {
 		refuse(w, http.StatusNotFound)
 		return
 	}
-	body, ok := lookup(tree(spec), strings.Trim(rest, "/"))
+	entries := tree(spec)
+	if s.roles != nil && spec.InstanceProfileARN != "" {
+		if identity, ok := s.roles.OfInstance(spec.InstanceProfileARN, spec.InstanceID); ok {
+			addIdentity(entries, spec, identity)
+		}
+	}
+	body, ok := lookup(entries, strings.Trim(rest, "/"))
 	if !ok {
 		refuse(w, http.StatusNotFound)
 		return

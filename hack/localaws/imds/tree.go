@@ -8,6 +8,7 @@ import (
 
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/catalog"
+	"kip.elotl.co/hack/localaws/iam"
 )
 
 // versions are what the service lists at its root; all show the same tree.
@@ -45,6 +46,15 @@ func tree(spec boot.Spec) map[string]string {
 		t["user-data"] = string(spec.UserData)
 	}
 	return t
+}
+
+// addIdentity is what an instance has from its profile's role.
+func addIdentity(t map[string]string, spec boot.Spec, identity iam.Identity) {
+	credentials := identity.Document()
+	t["meta-data/iam/info"] = document(map[string]string{
+		"Code": "Success", "LastUpdated": credentials["LastUpdated"], "InstanceProfileArn": spec.InstanceProfileARN, "InstanceProfileId": identity.ProfileID,
+	})
+	t["meta-data/iam/security-credentials/"+identity.Role] = document(credentials)
 }
 
 func addInterface(t map[string]string, spec boot.Spec, name string) {

@@ -29,6 +29,9 @@ type Entry struct {
 	Took      time.Duration `json:"tookNanoseconds"`
 	RequestID string        `json:"requestID"`
 	Action    string        `json:"action"`
+	// Caller is the role and the instance whose session made the call; "" for
+	// the account's own keys.
+	Caller string `json:"caller,omitempty"`
 	// Params are the call's parameters, without user data: that is there as
 	// UserData.Size (bytes, decoded) and UserData.SHA256.
 	Params map[string]string `json:"params,omitempty"`

@@ -160,7 +160,7 @@ func statement(raw json.RawMessage) (Statement, error) {
 	s.Allow = effect == "Allow"
 	switch {
 	case effect != "Allow" && effect != "Deny":
-		return s, fmt.Errorf("Effect: %q is neither Allow nor Deny", effect)
+		return s, fmt.Errorf("member Effect: %q is neither Allow nor Deny", effect)
 	case s.Actions == nil:
 		return s, errors.New("either Action or NotAction is required")
 	case s.Resources == nil:

@@ -28,14 +28,18 @@ type Limits struct {
 
 // Call is one call, as far as limits go.
 type Call struct {
-	Action string
+	// Service is empty for EC2; others have only the limits of actions that
+	// Published, or Settings.Limits, name as service:action.
+	Service string
+	Action  string
 	// Unfiltered says that a listing names no ids, filters or page size.
 	Unfiltered bool
 	// Resources is how many instances the call launches or terminates.
 	Resources int
 }
 
-// Published are EC2's published limits, by action. "Describe" stands for
+// Published are AWS's published limits, by action; those of other services than
+// EC2 by service:action. "Describe" stands for
 // listings, "Unfiltered" for those that are not narrowed down, "" for what
 // changes something.
 func Published() map[string]Limits {
@@ -46,6 +50,15 @@ func Published() map[string]Limits {
 		"Describe":           {Requests: Limit{100, 20}},
 		"Unfiltered":         {Requests: Limit{50, 10}},
 		"":                   {Requests: Limit{50, 5}},
+
+		// AWS General Reference, "Systems Manager service quotas", without
+		// high throughput; bursts are not published.
+		"ssm:PutParameter":        {Requests: Limit{3, 3}},
+		"ssm:DeleteParameter":     {Requests: Limit{5, 5}},
+		"ssm:DeleteParameters":    {Requests: Limit{5, 5}},
+		"ssm:GetParameter":        {Requests: Limit{40, 40}},
+		"ssm:GetParameters":       {Requests: Limit{40, 40}},
+		"ssm:GetParametersByPath": {Requests: Limit{40, 40}},
 	}
 }
 
@@ -144,6 +157,9 @@ func (t *Throttle) Allow(c Call) bool {
 // its own, and its unfiltered calls others.
 func (t *Throttle) of(c Call) (limits Limits, bucket string) {
 	published := Published()
+	if c.Service != "" {
+		c.Action, c.Unfiltered = c.Service+":"+c.Action, false
+	}
 	for _, key := range keys(c) {
 		l, ok := t.settings.Limits[key]
 		if !ok {
@@ -162,6 +178,8 @@ func (t *Throttle) of(c Call) (limits Limits, bucket string) {
 
 func keys(c Call) []string {
 	switch {
+	case c.Service != "":
+		return []string{c.Action}
 	case isListing(c.Action) && c.Unfiltered:
 		return []string{c.Action, "Unfiltered"}
 	case isListing(c.Action):

@@ -121,3 +121,34 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// The Parameter Store has buckets of its own, and only for the calls that name
+// one; they are scaled with EC2's.
+func TestParameterStore(t *testing.T) {
+	clock := testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
+	limits := New(clock)
+	if err := limits.Set(Settings{Scale: 1}); err != nil {
+		t.Fatal(err)
+	}
+	allowed := func(action string, calls int) int {
+		n := 0
+		for range calls {
+			if limits.Allow(Call{Service: "ssm", Action: action}) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, test := range []struct {
+		action      string
+		calls, want int
+	}{{"PutParameter", 5, 3}, {"DeleteParameters", 6, 5}, {"GetParameter", 50, 40}, {"AddTagsToResource", 500, 500}} {
+		if got := allowed(test.action, test.calls); got != test.want {
+			t.Errorf("%s: %d of %d calls, want %d", test.action, got, test.calls, test.want)
+		}
+	}
+	clock.SetTime(clock.Now().Add(time.Second))
+	if got := allowed("PutParameter", 5); got != 3 {
+		t.Errorf("after a second: %d", got)
+	}
+}

@@ -165,14 +165,11 @@ func (w *World) newInstance(req LaunchRequest, p plan, now time.Time) *Instance 
 		Market: req.Market, MaxPrice: req.MaxPrice,
 		Zone: p.subnet.Zone.Name, SubnetID: p.subnet.ID, VPCID: p.subnet.VPC, Groups: p.groups,
 		InterfaceID: newID("eni"), AttachmentID: newID("eni-attach"), MAC: newMAC(),
-		ProfileARN: p.profileARN, UserData: req.UserData, Metadata: req.Metadata,
+		ProfileARN: p.profileARN, ProfileID: p.profileID, UserData: req.UserData, Metadata: req.Metadata,
 		OnShutdown: req.OnShutdown, CPUCredits: p.cpuCredits, DisableAPITermination: req.DisableAPITermination,
 		EBSOptimized: req.EBSOptimized, DetailedMonitoring: req.DetailedMonitoring, SourceDestCheckOn: true,
 		Tenancy: req.Tenancy, RootDevice: p.image.RootDevice,
 		Tags: req.Tags, InterfaceTags: req.InterfaceTags,
-	}
-	if i.ProfileARN != "" {
-		i.ProfileID = "AIPA" + strings.ToUpper(randomHex(8))
 	}
 	if i.Market == Spot {
 		i.SpotRequestID = "sir-" + randomHex(4)

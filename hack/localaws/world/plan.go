@@ -15,14 +15,14 @@ const groupsPerInterface = 5
 
 // plan is a launch with every name in it resolved and every limit kept.
 type plan struct {
-	image        catalog.Image
-	instanceType catalog.InstanceType
-	subnet       catalog.Subnet
-	groups       []string
-	profileARN   string
-	cpuCredits   string
-	volumes      []Volume
-	count        int
+	image                 catalog.Image
+	instanceType          catalog.InstanceType
+	subnet                catalog.Subnet
+	groups                []string
+	profileARN, profileID string
+	cpuCredits            string
+	volumes               []Volume
+	count                 int
 }
 
 // plan resolves a request step by step; the first step that fails names the

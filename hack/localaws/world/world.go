@@ -17,6 +17,7 @@ import (
 
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/catalog"
+	"kip.elotl.co/hack/localaws/iam"
 	"kip.elotl.co/hack/localaws/market"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	Market *market.Market
 	Clock  clock.Clock
 	Log    logr.Logger
+	// IAM has the instance profiles; when nil Open opens one.
+	IAM *iam.Store
 	// Dir is where the state is kept.
 	Dir string
 	// PendingDelay is how long a launch stays pending at least, ShutdownDelay
@@ -112,6 +115,12 @@ func Open(ctx context.Context, c Config) (*World, error) {
 	}
 	if c.Market == nil {
 		c.Market = market.New(c.Catalog, c.Clock)
+	}
+	if c.IAM == nil {
+		var err error
+		if c.IAM, err = iam.Open(iam.Config{Account: c.Catalog.Account, Profiles: c.Catalog.Profiles, Dir: c.Dir, Clock: c.Clock}); err != nil {
+			return nil, err
+		}
 	}
 	w := &World{
 		Config:       c,

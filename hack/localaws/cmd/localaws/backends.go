@@ -8,6 +8,7 @@ import (
 
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/catalog"
+	"kip.elotl.co/hack/localaws/iam"
 )
 
 // backend is one way to boot instances.
@@ -23,6 +24,8 @@ type environment struct {
 	Catalog *catalog.Catalog
 	// Dir is a directory of the back end's own below the state directory.
 	Dir string
+	// IAM has the roles of instances.
+	IAM *iam.Store
 	Log logr.Logger
 }
 

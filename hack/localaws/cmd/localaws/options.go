@@ -20,7 +20,9 @@ type options struct {
 	latency                                       time.Duration
 	limits                                        float64
 	keepInstances                                 bool
-	endTimeout                                    time.Duration
+	// roles are files with policies by the name of the role.
+	roles      map[string]string
+	endTimeout time.Duration
 }
 
 func defaults() *options {
@@ -42,6 +44,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.DurationVar(&o.latency, "latency", o.latency, "how long every call takes at least")
 	f.Float64Var(&o.limits, "limits", o.limits, "limit the rate of calls: 1 as EC2 publishes, 0.5 half of it, 0 not at all")
 	f.BoolVar(&o.keepInstances, "keep-instances", o.keepInstances, "on SIGTERM leave instances running for the next start, instead of ending them")
+	f.StringToStringVar(&o.roles, "role", o.roles, "NAME=FILE: a role, in an instance profile of its name, with the policy of that file")
 	f.DurationVar(&o.endTimeout, "end-timeout", o.endTimeout, "how long ending the instances may take on SIGTERM")
 }
 

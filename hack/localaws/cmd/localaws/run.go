@@ -54,7 +54,11 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, Log: log.WithName(o.boot)})
+	account, err := o.openAccount(regional)
+	if err != nil {
+		return err
+	}
+	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, IAM: account.roles, Log: log.WithName(o.boot)})
 	if err != nil {
 		return fmt.Errorf("open back end %s: %w", o.boot, err)
 	}
@@ -72,16 +76,19 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 		return fmt.Errorf("--limits: %w", err)
 	}
 	w, err := world.Open(ctx, world.Config{
-		Catalog: regional, Backend: backend, Capacity: spoiled, Clock: clock.RealClock{}, Log: log.WithName("world"), Dir: o.stateDir,
+		Catalog: regional, Backend: backend, Capacity: spoiled, IAM: account.roles, Clock: clock.RealClock{}, Log: log.WithName("world"), Dir: o.stateDir,
 		PendingDelay: o.pendingDelay, ShutdownDelay: o.shutdownDelay, ConsistencyDelay: o.consistencyDelay,
 	})
 	if err != nil {
 		return err
 	}
-	api := &admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Backend: o.boot}
+	api := &admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Parameters: account.parameters, Backend: o.boot}
 	mux := http.NewServeMux()
 	mux.Handle(admin.Prefix, api.Handler())
-	mux.Handle("/", ec2.New(ec2.Config{World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency, Limits: limits}))
+	mux.Handle("/", ec2.New(ec2.Config{
+		World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency, Limits: limits,
+		Services: account.services(),
+	}))
 
 	log.Info("serving", "addresses", o.listen, "region", o.region, "subnet", o.subnet, "boot", o.boot)
 	err = serve(ctx, listeners, mux)

@@ -71,7 +71,7 @@ func (o *sandboxFlags) open(_ context.Context, env environment) (opened, error) 
 	}
 	ended := make(chan error, 1)
 	go func() {
-		err := imds.New(directory, time.Now).Serve(ctx, l)
+		err := imds.New(directory, time.Now).WithRoles(env.IAM).Serve(ctx, l)
 		if !errors.Is(err, context.Canceled) {
 			env.Log.Error(err, "the metadata service ended")
 		}
