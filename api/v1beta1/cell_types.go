@@ -198,6 +198,12 @@ type LaunchAttempt struct {
 	ParameterStore bool `json:"parameterStore,omitempty"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`
+	// authority is the ID of the certificate authority that the cell is launched
+	// with: it signs the cell's certificate, and its clients alone are let in.
+	// Where it is absent, the older of those that there are.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Authority string `json:"authority,omitempty"`
 	// code is the cloud's error code where the attempt failed, such as
 	// InsufficientInstanceCapacity, or InstanceTerminated.
 	// +optional
@@ -280,6 +286,9 @@ type CellStatus struct {
 	// agent says which agent answers on the cell.
 	// +optional
 	Agent *AgentStatus `json:"agent,omitempty"`
+	// identity is what the cell proves itself with.
+	// +optional
+	Identity *CellIdentity `json:"identity,omitempty"`
 	// attempts are the launches tried, the newest last; the last 10 are kept.
 	// +optional
 	// +listType=map
