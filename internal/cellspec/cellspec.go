@@ -102,7 +102,11 @@ func volumeGiB(spec *v1beta1.CellSpec, class *v1beta1.CellClass) int32 {
 		return 0
 	}
 	const gib = 1 << 30
-	return int32(min((size.Value()+gib-1)/gib, math.MaxInt32))
+	whole, rest := size.Value()/gib, size.Value()%gib
+	if rest > 0 {
+		whole++
+	}
+	return int32(min(whole, math.MaxInt32))
 }
 
 // Image is the image of a class with an ID, nil where it has none such.
