@@ -98,7 +98,7 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	}
 	p := part{name: AWS, executable: "localaws", health: "http://" + at.AWS + "/_localaws/healthz", args: []string{
 		"--listen=" + listen, "--state-dir=" + e.path("localaws"), "--region=" + Region, "--subnet=" + e.Subnet.String(),
-		"--pending-delay=" + e.PendingDelay.String(),
+		"--pending-delay=" + e.PendingDelay.String(), "--role=kip-cell=" + filepath.Join(e.Root, "config", "iam", "cells.json"),
 	}}
 	if e.Hollow {
 		p.args = append(p.args, "--boot=hollow")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"kip.elotl.co/hack/localaws/admin"
 )
@@ -117,6 +120,34 @@ func TestEndsItsInstances(t *testing.T) {
 	}
 }
 
+// The account is kept too, and a role has the policy that the flag names.
+func TestAccountAtStart(t *testing.T) {
+	dir, cells := t.TempDir(), filepath.Join("..", "..", "..", "..", "config", "iam", "cells.json")
+	client := func(e *emulator) *ssm.Client {
+		return ssm.New(ssm.Options{Region: "us-east-1", BaseEndpoint: &e.url, Credentials: credentials.NewStaticCredentialsProvider("AKID", "x", "")})
+	}
+	e := start(t, "--state-dir", dir, "--role", "kip-cell="+cells)
+	_, err := client(e).PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String("/kip/a"), Value: aws.String("v"), Type: ssmtypes.ParameterTypeString})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, "--state-dir", dir, "--role", "kip-cell="+cells)
+	if out, err := client(again).GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/kip/a")}); err != nil || *out.Parameter.Value != "v" {
+		t.Errorf("%+v, %v", out, err)
+	}
+	resp, err := http.Get(again.url + admin.Prefix + "roles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "ReadOwnConfiguration") {
+		t.Errorf("roles %s, %v", body, err)
+	}
+}
+
 // Hollow machines do not outlive their process: kept instances are found dead.
 func TestKeepsInstancesForTheNextStart(t *testing.T) {
 	dir := t.TempDir()
@@ -145,6 +176,7 @@ func TestRefusesBadFlags(t *testing.T) {
 		"from /16":        {"--subnet", "127.0.0.0/8"},
 		"hollow cells":    {"--subnet", "10.0.0.0/24"},
 		"--listen":        {"--listen", taken.Addr().String(), "--subnet", "127.214.0.0/24"},
+		"--role":          {"--subnet", "127.214.0.0/24", "--role", "kip-cell=nowhere.json"},
 		"unknown flag":    {"--colour"},
 		"unknown command": {"serve"},
 	} {
