@@ -2,11 +2,12 @@ package agent
 
 import (
 	"io"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Host is what the agent needs of the cell's file system. All methods may be
+// Host is what the agent needs of the cell's file system and network. All methods may be
 // called at once from several goroutines.
 type Host interface {
 	// Load reads what Save wrote last; nil when there is nothing.
@@ -26,6 +27,13 @@ type Host interface {
 	// TerminationMessage reads at most limit bytes of what a container left in
 	// its termination message file; empty when it left none.
 	TerminationMessage(container ContainerID, limit int64) (string, error)
+
+	// DeviceWithAddress names the cell's network interface that has an address;
+	// empty when none has.
+	DeviceWithAddress(address netip.Addr) (string, error)
+	// GuardMetadata keeps what comes through the cell's network, as a pod's
+	// traffic does, from the instance's metadata, or lets it pass.
+	GuardMetadata(pass bool) error
 
 	// OpenFile opens any file of the cell, as the protocol's file endpoint wants.
 	OpenFile(path string) (io.ReadSeekCloser, error)

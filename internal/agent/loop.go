@@ -56,9 +56,16 @@ func (a *Agent) learnRuntime(ctx context.Context) {
 			a.mu.Unlock()
 			return
 		}
+		a.noteRuntimeProblem(err)
 		logr.FromContextOrDiscard(ctx).V(1).Info("Waiting for the container runtime", "error", err.Error())
 		a.pause(ctx, retryRuntime)
 	}
+}
+
+func (a *Agent) noteRuntimeProblem(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.info.Problem = err.Error()
 }
 
 func (a *Agent) setEvents(events bool) {

@@ -55,11 +55,7 @@ func (a *Agent) perform(ctx context.Context, j job) result {
 	runtime := a.config.Runtime
 	switch j.kind {
 	case runSandbox:
-		spec, err := a.sandboxSpec(j, j.attempt)
-		if err == nil {
-			_, err = runtime.RunSandbox(ctx, spec)
-		}
-		return result{err: err}
+		return a.runSandbox(ctx, j)
 	case stopSandbox:
 		return result{err: runtime.StopSandbox(ctx, j.id)}
 	case removeSandbox:
@@ -74,6 +70,32 @@ func (a *Agent) perform(ctx context.Context, j job) result {
 		return result{err: runtime.RemoveContainer(ctx, j.id)}
 	}
 	return result{err: fmt.Errorf("unknown action %q", j.kind)}
+}
+
+// annotationInstanceProfile names the instance profile that a pod's cell was
+// launched with for its sake.
+const annotationInstanceProfile = "pod.elotl.co/instance-profile"
+
+// runSandbox makes the pod's sandbox, once the cell's network is fit for it. No
+// pod reaches the instance's metadata, which has the credentials of the cell's
+// role, but one that named that role itself.
+func (a *Agent) runSandbox(ctx context.Context, j job) result {
+	device, err := a.config.Host.DeviceWithAddress(j.ip)
+	if err != nil {
+		return result{err: err}
+	}
+	if device != "" {
+		return result{reason: reasonAddressTaken, err: fmt.Errorf("the cell's operating system has configured the pod's address %s "+
+			"on its own interface %s, where the pod's traffic would end: the image must leave an instance's secondary addresses alone", j.ip, device)}
+	}
+	if err := a.config.Host.GuardMetadata(j.pod.Annotations[annotationInstanceProfile] != ""); err != nil {
+		return result{err: err}
+	}
+	spec, err := a.sandboxSpec(j, j.attempt)
+	if err == nil {
+		_, err = a.config.Runtime.RunSandbox(ctx, spec)
+	}
+	return result{err: err}
 }
 
 // provideImage makes a container's image present, as its pull policy says.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ const (
 	reasonCreateContainer = "CreateContainerError"
 	reasonRunContainer    = "RunContainerError"
 	reasonStatusUnknown   = "ContainerStatusUnknown"
+	// reasonAddressTaken is Kip's own: the pod's address is the cell's by mistake.
+	reasonAddressTaken = "PodAddressTaken"
 )
 
 // exitLost is the exit code shown for a container whose end nobody saw.
@@ -128,7 +131,7 @@ func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerSta
 	case ended:
 		return nil
 	case m.sandbox.problem != nil:
-		return &corev1.ContainerStateWaiting{Reason: reasonCreating, Message: m.sandbox.problem.message}
+		return &corev1.ContainerStateWaiting{Reason: cmp.Or(m.sandbox.problem.reason, reasonCreating), Message: m.sandbox.problem.message}
 	}
 	return &corev1.ContainerStateWaiting{Reason: reasonCreating}
 }

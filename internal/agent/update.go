@@ -67,7 +67,7 @@ func decodeParameters(body []byte) (*itzo.PodParameters, error) {
 func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record, error) {
 	info := a.Info()
 	if info.Runtime.Version == "" {
-		return nil, refuse(http.StatusServiceUnavailable, "the container runtime is not up yet")
+		return nil, refuse(http.StatusServiceUnavailable, "the container runtime is not up yet%s", because(info.Runtime.Problem))
 	}
 	ip, err := netip.ParseAddr(params.PodIP)
 	if err != nil {
@@ -89,6 +89,13 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 		HostIP:      a.hostIP(r),
 		AcceptedAt:  time.Now(),
 	}, nil
+}
+
+func because(problem string) string {
+	if problem == "" {
+		return ""
+	}
+	return ": " + problem
 }
 
 // hostIP is the cell's address: the configured one, or the one that was dialled.

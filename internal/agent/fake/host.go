@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"sync"
 
 	"kip.elotl.co/internal/agent"
@@ -18,11 +19,13 @@ type Host struct {
 	mu       sync.Mutex
 	state    []byte
 	packages map[string]bool
+	devices  map[netip.Addr]string
+	open     bool
 }
 
 // NewHost makes a host for a cell with these resources.
 func NewHost(resources agent.Resources) *Host {
-	return &Host{resources: resources, packages: map[string]bool{}}
+	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}}
 }
 
 // Load implements agent.Host.
@@ -63,6 +66,36 @@ func (h *Host) Mounts(agent.ContainerFiles) ([]agent.Mount, error) { return nil,
 
 // TerminationMessage implements agent.Host: the fake Runtime tells messages.
 func (h *Host) TerminationMessage(agent.ContainerID, int64) (string, error) { return "", nil }
+
+// DeviceWithAddress implements agent.Host.
+func (h *Host) DeviceWithAddress(address netip.Addr) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.devices[address], nil
+}
+
+// SetDevice has a network interface take an address, or with an empty name give
+// it up.
+func (h *Host) SetDevice(address netip.Addr, device string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.devices[address] = device
+}
+
+// GuardMetadata implements agent.Host.
+func (h *Host) GuardMetadata(pass bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open = pass
+	return nil
+}
+
+// MetadataOpen says whether pods may reach the instance's metadata.
+func (h *Host) MetadataOpen() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open
+}
 
 // OpenFile implements agent.Host.
 func (h *Host) OpenFile(path string) (io.ReadSeekCloser, error) {
