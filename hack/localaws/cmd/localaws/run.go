@@ -40,9 +40,9 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err != nil {
 		return err
 	}
-	b, ok := backends[o.boot]
-	if !ok {
-		return fmt.Errorf("--boot: no back end %q; there is %s", o.boot, strings.Join(slices.Sorted(maps.Keys(backends)), ", "))
+	b, err := o.choose(backends)
+	if err != nil {
+		return err
 	}
 	// Ports first: a second localaws must not touch the state of the first.
 	listeners, err := listen(ctx, o.listen)
@@ -82,9 +82,8 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err != nil {
 		return err
 	}
-	api := &admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Parameters: account.parameters, Backend: o.boot}
 	mux := http.NewServeMux()
-	mux.Handle(admin.Prefix, api.Handler())
+	mux.Handle(admin.Prefix, (&admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Parameters: account.parameters, Backend: o.boot}).Handler())
 	mux.Handle("/", ec2.New(ec2.Config{
 		World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency, Limits: limits,
 		Services: account.services(),
@@ -92,9 +91,23 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 
 	log.Info("serving", "addresses", o.listen, "region", o.region, "subnet", o.subnet, "boot", o.boot)
 	err = serve(ctx, listeners, mux)
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.endTimeout)
+	return errors.Join(err, o.end(ctx, w))
+}
+
+// end closes the world, with its instances unless they are to be kept.
+func (o *options) end(ctx context.Context, w *world.World) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.endTimeout)
 	defer cancel()
-	return errors.Join(err, w.Close(end, !o.keepInstances))
+	return w.Close(ctx, !o.keepInstances)
+}
+
+// choose picks the back end that --boot names.
+func (o *options) choose(backends map[string]backend) (backend, error) {
+	b, ok := backends[o.boot]
+	if !ok {
+		return b, fmt.Errorf("--boot: no back end %q; there is %s", o.boot, strings.Join(slices.Sorted(maps.Keys(backends)), ", "))
+	}
+	return b, nil
 }
 
 func listen(ctx context.Context, addresses []string) ([]net.Listener, error) {

@@ -52,21 +52,37 @@ func requireConsole(t *testing.T, m boot.Machine, want string) {
 	}
 }
 
-// An instance gets its user data from the metadata service beside the back
-// end, and outlives both.
+// askRole is user data that shows what the instance gets for its role.
+const askRole = `#cloud-config
+runcmd:
+- hostname
+- |
+  imds=http://169.254.169.254/latest
+  token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $imds/api/token)
+  curl -sf -H "X-aws-ec2-metadata-token: $token" $imds/meta-data/iam/security-credentials/cell | grep -v -e Secret -e Token
+`
+
+// An instance gets its user data, and its role's credentials, from the metadata
+// service beside the back end, and outlives both.
 func TestSandboxBackend(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: boots a sandbox")
 	}
-	if _, err := exec.LookPath("containerd"); err != nil {
-		t.Skip("needs containerd")
+	for _, program := range []string{"containerd", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("needs " + program)
+		}
 	}
 	cfg := fabric.Config{Name: "kl" + strconv.Itoa(os.Getpid()%10_000_000), Subnet: netip.MustParsePrefix("100.64.76.0/24")}
 	regional, err := catalog.New("us-east-1", cfg.Subnet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := environment{Catalog: regional, Dir: t.TempDir(), Log: testr.New(t)}
+	account, err := (&options{stateDir: t.TempDir()}).openAccount(regional)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment{Catalog: regional, Dir: t.TempDir(), IAM: account.roles, Log: testr.New(t)}
 	t.Cleanup(func() {
 		sweep := sandbox.Sweep(context.Background(), filepath.Join(env.Dir, "cells"), cfg.Name)
 		if err := errors.Join(sweep, fabric.Down(cfg)); err != nil {
@@ -80,13 +96,14 @@ func TestSandboxBackend(t *testing.T) {
 	}
 	spec := boot.Spec{
 		InstanceID: "i-1", Region: "us-east-1", MemoryMiB: 512, VCPUs: 1, PrivateIPs: []netip.Addr{netip.MustParseAddr("100.64.76.10")},
-		UserData: []byte("#cloud-config\nruncmd: [hostname]\n"), Metadata: boot.MetadataOptions{TokensRequired: true, HopLimit: 1},
+		UserData: []byte(askRole), InstanceProfileARN: "arn:aws:iam::123456789012:instance-profile/cell", Metadata: boot.MetadataOptions{TokensRequired: true, HopLimit: 1},
 	}
 	m, err := first.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	requireConsole(t, m, "ip-100-64-76-10\n")
+	requireConsole(t, m, `"Type": "AWS-HMAC"`)
 	requireConsole(t, m, "first boot finished")
 	if err := first.close(t.Context()); err != nil {
 		t.Fatal(err)
