@@ -58,7 +58,7 @@ containerd2:
 	@$(GO) "building containerd 2" build -C hack/containerd $(FLAGS) -tags=no_btrfs,no_devmapper,no_zfs -ldflags="-s -w" -o $(BIN)/containerd2/ tool
 
 test-assets: dev-tool
-	@if [ "$$(id -u)" = 0 ]; then $(DEV) packages && $(MAKE) containerd2; else echo "not root: tests that need root will be skipped"; fi
+	@if [ "$$(id -u)" = 0 ]; then $(DEV) packages && $(MAKE) containerd2 && hack/cloudinit/fetch.sh $(BIN)/cloud-init; else echo "not root: tests that need root will be skipped"; fi
 	@$(BIN)/dev build
 
 test: test-assets test-modules ## Run all tests: unit, envtest, and end to end with real cells
