@@ -20,13 +20,12 @@ import (
 	"github.com/go-logr/logr/testr"
 	"k8s.io/utils/clock"
 
+	"kip.elotl.co/hack/localaws/account"
 	"kip.elotl.co/hack/localaws/boot/boottest"
 	"kip.elotl.co/hack/localaws/catalog"
 	"kip.elotl.co/hack/localaws/ec2"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/journal"
-	"kip.elotl.co/hack/localaws/service"
-	"kip.elotl.co/hack/localaws/ssm"
 	"kip.elotl.co/hack/localaws/throttle"
 	"kip.elotl.co/hack/localaws/world"
 )
@@ -72,22 +71,20 @@ func openCloud(t *testing.T, dir string, backend *boottest.Backend, options ...o
 	for _, o := range options {
 		o(&cfg)
 	}
-	var err error
+	outside, err := account.Open(cfg.Catalog, dir, cfg.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.IAM = outside.Roles
 	if c.world, err = world.Open(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	if c.journal, err = journal.Open(filepath.Join(dir, "journal.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	parameters, err := ssm.Open(ssm.Config{
-		Region: cfg.Catalog.Region, Account: cfg.Catalog.Account, Public: cfg.Catalog.PublicParameters(), Dir: dir, Clock: clock.RealClock{},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.server = httptest.NewServer(ec2.New(ec2.Config{
 		World: c.world, Journal: c.journal, Faults: c.faults, Clock: clock.RealClock{}, Log: log, Limits: c.limits,
-		Services: []service.Service{parameters.Service(), service.IAM(c.world.IAM), service.STS()},
+		Services: outside.Services(),
 	}))
 	c.url = c.server.URL
 	c.Client = client(c.url, cfg.Catalog.Region, credentials.NewStaticCredentialsProvider("AKIDLOCAL", "secret", ""))

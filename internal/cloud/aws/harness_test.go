@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"kip.elotl.co/hack/localaws/account"
 	"kip.elotl.co/hack/localaws/boot/boottest"
 	"kip.elotl.co/hack/localaws/catalog"
 	"kip.elotl.co/hack/localaws/ec2"
@@ -48,6 +49,11 @@ func newEmulator(t *testing.T, options ...option) *emulator {
 	for _, o := range options {
 		o(&worldly, &settings)
 	}
+	outside, err := account.Open(regional, dir, worldly.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worldly.IAM = outside.Roles
 	if e.world, err = world.Open(t.Context(), worldly); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +62,7 @@ func newEmulator(t *testing.T, options ...option) *emulator {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.journal.Close() })
-	server := httptest.NewServer(ec2.New(ec2.Config{World: e.world, Journal: e.journal, Faults: e.faults, Clock: clock.RealClock{}, Log: logr.Discard()}))
+	server := httptest.NewServer(ec2.New(ec2.Config{World: e.world, Journal: e.journal, Faults: e.faults, Clock: clock.RealClock{}, Log: logr.Discard(), Services: outside.Services()}))
 	t.Cleanup(server.Close)
 	e.Client = newClient(t, server.URL, settings)
 	return e

@@ -159,7 +159,9 @@ func TestLaunchRefused(t *testing.T) {
 			kind: cloud.KindNotFound, code: "InvalidGroup.NotFound", subject: "sg-0123456789abcdef0"},
 		"unknown profile": {edit: func(r *cloud.LaunchRequest) { r.InstanceProfile = "nobodys" },
 			kind: cloud.KindInvalid, code: "InvalidParameterValue", subject: "nobodys"},
-		"unknown profile by ARN": {edit: func(r *cloud.LaunchRequest) { r.InstanceProfile = "arn:aws:iam::123456789012:instance-profile/a/nobodys" },
+		"unknown profile by ARN": {edit: func(r *cloud.LaunchRequest) {
+			r.InstanceProfile = "arn:aws:iam::123456789012:instance-profile/a/nobodys"
+		},
 			kind: cloud.KindInvalid, code: "InvalidParameterValue", subject: "arn:aws:iam::123456789012:instance-profile/a/nobodys"},
 		"unknown type":         {edit: func(r *cloud.LaunchRequest) { r.InstanceType = "t9.nano" }, kind: cloud.KindInvalid, code: "InvalidParameterValue", subject: "t9.nano"},
 		"another architecture": {edit: func(r *cloud.LaunchRequest) { r.InstanceType = "t4g.nano" }, kind: cloud.KindInvalid, code: "InvalidParameterValue"},

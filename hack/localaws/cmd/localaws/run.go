@@ -58,7 +58,7 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err != nil {
 		return err
 	}
-	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, IAM: account.roles, Log: log.WithName(o.boot)})
+	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, IAM: account.Roles, Log: log.WithName(o.boot)})
 	if err != nil {
 		return fmt.Errorf("open back end %s: %w", o.boot, err)
 	}
@@ -76,17 +76,17 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 		return fmt.Errorf("--limits: %w", err)
 	}
 	w, err := world.Open(ctx, world.Config{
-		Catalog: regional, Backend: backend, Capacity: spoiled, IAM: account.roles, Clock: clock.RealClock{}, Log: log.WithName("world"), Dir: o.stateDir,
+		Catalog: regional, Backend: backend, Capacity: spoiled, IAM: account.Roles, Clock: clock.RealClock{}, Log: log.WithName("world"), Dir: o.stateDir,
 		PendingDelay: o.pendingDelay, ShutdownDelay: o.shutdownDelay, ConsistencyDelay: o.consistencyDelay,
 	})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle(admin.Prefix, (&admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Parameters: account.parameters, Backend: o.boot}).Handler())
+	mux.Handle(admin.Prefix, (&admin.API{World: w, Faults: spoiled, Journal: j, Limits: limits, Parameters: account.Parameters, Backend: o.boot}).Handler())
 	mux.Handle("/", ec2.New(ec2.Config{
 		World: w, Journal: j, Faults: spoiled, Clock: clock.RealClock{}, Log: log.WithName("ec2"), Latency: o.latency, Limits: limits,
-		Services: account.services(),
+		Services: account.Services(),
 	}))
 
 	log.Info("serving", "addresses", o.listen, "region", o.region, "subnet", o.subnet, "boot", o.boot)

@@ -82,7 +82,7 @@ func TestSandboxBackend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := environment{Catalog: regional, Dir: t.TempDir(), IAM: account.roles, Log: testr.New(t)}
+	env := environment{Catalog: regional, Dir: t.TempDir(), IAM: account.Roles, Log: testr.New(t)}
 	t.Cleanup(func() {
 		sweep := sandbox.Sweep(context.Background(), filepath.Join(env.Dir, "cells"), cfg.Name)
 		if err := errors.Join(sweep, fabric.Down(cfg)); err != nil {
