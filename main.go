@@ -181,7 +181,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
-	ca, err := castore.Load(ctx, live, o.namespace, time.Now())
+	events, wall := mgr.GetEventRecorder("kip"), clock.RealClock{}
+	authorities, err := openAuthorities(ctx, mgr, castore.Options{Client: live, Events: events, Clock: wall, Namespace: o.namespace})
 	if err != nil {
 		return err
 	}
@@ -201,9 +202,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
-	agents := cellagent.New(ca, time.Now)
-	events := mgr.GetEventRecorder("kip")
-	wall := clock.RealClock{}
+	agents := cellagent.New(authorities, time.Now)
 	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
 	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
 		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
@@ -219,7 +218,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
 		}),
 		cell.New(cell.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: ca, Agents: agents, Events: events, Clock: wall,
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,
 			ClusterID: clusterID, Namespace: o.namespace, OwnAgent: agent, Metrics: metrics.Registry,
 		}),
 		prices.New(prices.Options{
@@ -229,7 +228,21 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: events, Clock: wall, Logs: logs,
 		}),
 		kubelet,
+		authorities,
 	)
+}
+
+// openAuthorities loads the cells' certificate authorities; the operator is
+// not ready while their Secret is lost.
+func openAuthorities(ctx context.Context, mgr ctrl.Manager, options castore.Options) (*castore.Keeper, error) {
+	keeper, err := castore.Open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.AddReadyzCheck("certificate-authority", keeper.Check); err != nil {
+		return nil, fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return keeper, nil
 }
 
 // serveAgent serves the agent of this release to cells, where there is one to

@@ -32,6 +32,8 @@ const (
 const (
 	tagAttempt = "kip.elotl.co/attempt"
 	tagStarted = "kip.elotl.co/attempt-start"
+	// tagAuthority is the ID of the authority of the attempt's certificate.
+	tagAuthority = "kip.elotl.co/authority"
 )
 
 // openAttempt is the attempt that has not ended, nil when there is none.
@@ -63,7 +65,7 @@ func (c *Controller) failAttempt(cell *v1beta1.Cell, attempt *v1beta1.LaunchAtte
 	attempt.Message = strings.ToValidUTF8(attempt.Message[:min(len(attempt.Message), maxMessage)], "")
 	attempt.EndTime = &metav1.Time{Time: c.Clock.Now()}
 	status := &cell.Status
-	status.InstanceID, status.IP, status.PodIP, status.Agent = "", "", "", nil
+	status.InstanceID, status.IP, status.PodIP, status.Agent, status.Identity = "", "", "", nil, nil
 	status.InstanceType, status.Zone, status.ImageID, status.LaunchType = "", "", "", ""
 	status.PricePerHour, status.Price, status.RunnersUp = "", nil, nil
 }
@@ -136,6 +138,9 @@ func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]s
 	tags[v1beta1.TagClass] = s.class.Name
 	tags[tagAttempt] = strconv.Itoa(int(attempt.Number))
 	tags[tagStarted] = strconv.FormatInt(attempt.StartTime.Unix(), 10)
+	if attempt.Authority != "" { // attempts of earlier releases repeat their own call
+		tags[tagAuthority] = attempt.Authority
+	}
 	if _, named := tags[v1beta1.TagName]; !named {
 		tags[v1beta1.TagName] = s.cell.Name
 	}
@@ -160,5 +165,6 @@ func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
 		ImageID:      instance.ImageID,
 		LaunchType:   launchTypeOf(instance),
 		StartTime:    metav1.Unix(started, 0),
+		Authority:    instance.Tags[tagAuthority],
 	}, true
 }

@@ -73,6 +73,7 @@ func (c *Controller) agentAnswers(cell *v1beta1.Cell, info itzo.Info) {
 		agent.Memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI)
 	}
 	cell.Status.Agent = agent
+	c.introduce(cell, info)
 	setCondition(cell, v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonAgentAnswers,
 		fmt.Sprintf("agent %s %s answers on %s", agent.Name, agent.Version, cell.Status.InstanceID))
 }

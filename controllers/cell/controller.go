@@ -35,12 +35,6 @@ type Cloud interface {
 	cloud.Profiles
 }
 
-// Authority issues what a cell proves its identity with.
-type Authority interface {
-	CertificatePEM() []byte
-	CellCertificate(pki.CellID) (certPEM, keyPEM []byte, err error)
-}
-
 // Agents gives the client of a cell's agent; it verifies the cell's own name.
 type Agents interface {
 	Client(address string, id pki.CellID) (*itzo.Client, error)
@@ -53,7 +47,8 @@ type Options struct {
 	Cloud  Cloud
 	// Catalogue is what can be bought.
 	Catalogue *catalogue.Catalogue
-	Authority Authority
+	// Authority issues what a cell proves its identity with.
+	Authority pki.Source
 	Agents    Agents
 	Events    events.EventRecorder
 	Clock     clock.WithTicker
@@ -85,6 +80,7 @@ type Controller struct {
 	probes   *prober
 	stores   *stores
 	roles    *roleIDs
+	renewals *renewals
 }
 
 // New makes a Controller; SetupWithManager registers it.
@@ -101,6 +97,7 @@ func New(options Options) *Controller {
 		probes:   newProber(options.Agents, options.Clock),
 		stores:   newStores(options.Clock),
 		roles:    newRoleIDs(options.Clock),
+		renewals: newRenewals(options.Clock),
 	}
 }
 
@@ -164,7 +161,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err

@@ -22,13 +22,17 @@ func (c *Controller) input(s *scope, attempt *v1beta1.LaunchAttempt) (bootstrap.
 	if s.documentErr != nil {
 		return bootstrap.Input{}, s.documentErr
 	}
-	certificate, key, err := c.Authority.CellCertificate(cellagent.ID(s.cell, attempt))
+	authority := c.Authority.Authorities().ByID(attempt.Authority)
+	if authority == nil {
+		return bootstrap.Input{}, fmt.Errorf("certificate authority %s of attempt %d is trusted no longer", attempt.Authority, attempt.Number)
+	}
+	certificate, key, err := authority.CellCertificate(cellagent.ID(s.cell, attempt))
 	if err != nil {
 		return bootstrap.Input{}, fmt.Errorf("issuing the cell's certificate: %w", err)
 	}
 	input := bootstrap.Input{
 		CloudInit:      s.document,
-		CACertificate:  c.Authority.CertificatePEM(),
+		CACertificate:  authority.CertificatePEM(),
 		Certificate:    certificate,
 		Key:            key,
 		Agent:          c.agentOf(s.class),

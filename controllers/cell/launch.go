@@ -115,6 +115,7 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 		ParameterStore: s.class.Spec.UseCloudParameterStore,
 		PricePerHour:   priceOf(chosen.Offering),
 		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
+		Authority:      c.Authority.Authorities().Current.ID(),
 	}
 }
 

@@ -163,6 +163,7 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.checks.forget(cell.UID)
 	c.calls.forget(cell.UID)
 	c.stores.forget(cell.UID)
+	c.renewals.forget(cell.UID)
 	c.fresh.remove(cell.UID)
 	c.ending.remove(cell.UID)
 	c.written.Forget(cell.UID)

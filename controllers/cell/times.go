@@ -72,6 +72,20 @@ const (
 // refused: it takes a person.
 const routeRetry = 30 * time.Second
 
+// Giving cells new certificates. One is due after two thirds of its
+// predecessor's life, and up to a twelfth later, so that cells that were
+// launched together do not come together.
+const (
+	renewTimeout = 10 * time.Second
+	// renewRetry is when an agent that has not taken its credentials is given them
+	// again, takesNoneRetry when one that takes none is asked again.
+	renewRetry     = time.Minute
+	takesNoneRetry = time.Hour
+	// plannedFor is how long credentials that were written down, and that the
+	// agent may have or not, are given as they are.
+	plannedFor = 24 * time.Hour
+)
+
 // Ending an instance.
 const (
 	// How soon and how often to look whether an instance has ended: after a

@@ -41,17 +41,19 @@ func secretIn(t *testing.T, c client.Client, namespace string) *corev1.Secret {
 	return secret
 }
 
+func load(t *testing.T, c client.Client, namespace string) pki.Authorities {
+	t.Helper()
+	authorities, err := Load(t.Context(), c, namespace, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authorities
+}
+
 func TestMadeOnceAndReadAgain(t *testing.T) {
 	c := apiServer.Client(t)
 	namespace := namespace(t, c)
-	first, err := Load(t.Context(), c, namespace, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := Load(t.Context(), c, namespace, time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, second := load(t, c, namespace).Current, load(t, c, namespace).Current
 	if !bytes.Equal(first.CertificatePEM(), second.CertificatePEM()) {
 		t.Error("the second load gives another authority")
 	}
@@ -83,7 +85,7 @@ func TestRace(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			certificates[i] = ca.CertificatePEM()
+			certificates[i] = ca.Current.CertificatePEM()
 		})
 	}
 	wg.Wait()
@@ -111,7 +113,7 @@ func (l *lateClient) Create(ctx context.Context, o client.Object, options ...cli
 func TestLostRace(t *testing.T) {
 	c := apiServer.Client(t)
 	namespace := namespace(t, c)
-	var winner *pki.CA
+	var winner pki.Authorities
 	ca, err := Load(t.Context(), &lateClient{Client: c, miss: func() {
 		var err error
 		if winner, err = Load(t.Context(), c, namespace, time.Now()); err != nil {
@@ -121,7 +123,7 @@ func TestLostRace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(ca.CertificatePEM(), winner.CertificatePEM()) {
+	if ca.Current.ID() != winner.Current.ID() {
 		t.Error("the loser keeps its own authority")
 	}
 }
@@ -166,6 +168,10 @@ func TestRefusedWhileCellsTrustAnother(t *testing.T) {
 					t.Errorf("error %v lacks %q", err, text)
 				}
 			}
+			if strings.Contains(err.Error(), "event") {
+				t.Fatal(err)
+			}
+			wantEvent(t, c, namespace, v1beta1.ReasonAuthorityLost, test.want)
 			err = c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: SecretName}, &corev1.Secret{})
 			if client.IgnoreNotFound(err) != nil || err == nil {
 				t.Errorf("the Secret was made: %v", err)
