@@ -52,6 +52,9 @@ func testPods(t *testing.T, dir string) {
 		"out of memory":     testOutOfMemory,
 		"what cannot start": testCannotStart,
 		"sandbox dies":      testSandboxDies,
+		"no metadata":       testMetadata,
+		"metadata":          testMetadataOfProfile,
+		"address taken":     testAddressTaken,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
