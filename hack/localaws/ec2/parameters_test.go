@@ -68,7 +68,8 @@ func TestParameter(t *testing.T) {
 	c.crash()
 	c = openCloud(t, c.dir, &boottest.Backend{})
 	client = c.ssm(operator())
-	for name, want := range map[string]string{"/kip/a": "two", "/kip/a:1": "one", "/kip/a:2": "two"} {
+	const arn = "arn:aws:ssm:us-east-1:123456789012:parameter/kip/a"
+	for name, want := range map[string]string{arn: "two", arn + ":1": "one", "/kip/a": "two", "/kip/a:1": "one", "/kip/a:2": "two"} {
 		if got, err := get(t.Context(), client, name); got != want || err != nil {
 			t.Errorf("%s is %q, %v", name, got, err)
 		}
@@ -82,6 +83,8 @@ func TestParameter(t *testing.T) {
 	}
 	_, err = get(t.Context(), client, "/kip/a:3")
 	wantCode(t, err, "ParameterVersionNotFound")
+	_, err = get(t.Context(), client, "arn:aws:ssm:us-east-1:210987654321:parameter/kip/a")
+	wantCode(t, err, "ParameterNotFound")
 	_, err = get(t.Context(), client, "/kip/b")
 	var missing *types.ParameterNotFound
 	if !errors.As(err, &missing) {

@@ -92,10 +92,10 @@ type getInput struct {
 type getOutput struct{ Parameter parameterJSON }
 
 func (s *Store) get(caller iam.Caller, in getInput) (any, error) {
-	if err := checkAsked([]string{in.Name}); err != nil {
+	if err := s.checkAsked([]string{in.Name}); err != nil {
 		return nil, err
 	}
-	name, selector := splitSelector(in.Name)
+	name, selector := s.split(in.Name)
 	if err := s.authorizeRead(caller, "GetParameter", name, in.WithDecryption); err != nil {
 		return nil, err
 	}
@@ -121,18 +121,18 @@ type getManyOutput struct {
 }
 
 func (s *Store) getMany(caller iam.Caller, in getManyInput) (any, error) {
-	if err := checkAsked(in.Names); err != nil {
+	if err := s.checkAsked(in.Names); err != nil {
 		return nil, err
 	}
 	for _, asked := range in.Names {
-		name, _ := splitSelector(asked)
+		name, _ := s.split(asked)
 		if err := s.authorizeRead(caller, "GetParameters", name, in.WithDecryption); err != nil {
 			return nil, err
 		}
 	}
 	out := getManyOutput{[]parameterJSON{}, []string{}}
 	for _, asked := range in.Names {
-		name, selector := splitSelector(asked)
+		name, selector := s.split(asked)
 		p, ok := s.find(name)
 		if ok {
 			var v Version

@@ -37,21 +37,37 @@ func (s *Store) checkName(name string) error {
 	return nil
 }
 
-// splitSelector takes the version off a name such as /a/b:3. There are no
-// labels here.
-func splitSelector(name string) (bare, selector string) {
+// split takes the version off a name such as /a/b:3, or an ARN such as
+// arn:aws:ssm:us-east-1:123456789012:parameter/a/b:3. There are no labels here.
+// The ARN of a parameter of another account or region is left as it is, and is
+// the name of none.
+func (s *Store) split(name string) (bare, selector string) {
+	for _, account := range []string{s.Account, ""} {
+		if path, own := strings.CutPrefix(name, "arn:aws:ssm:"+s.Region+":"+account+":parameter/"); own {
+			bare, selector, _ = strings.Cut("/"+path, ":")
+			if _, ok := s.find(bare); !ok { // a name without levels has no slash
+				if _, ok := s.find(bare[1:]); ok {
+					bare = bare[1:]
+				}
+			}
+			return bare, selector
+		}
+	}
+	if strings.HasPrefix(name, "arn:") {
+		return name, ""
+	}
 	bare, selector, _ = strings.Cut(name, ":")
 	return bare, selector
 }
 
 // checkAsked refuses names that nothing can have.
-func checkAsked(names []string) error {
+func (s *Store) checkAsked(names []string) error {
 	if len(names) == 0 || len(names) > namesPerCall {
 		return invalid("1 validation error detected: Value '%v' at 'names' failed to satisfy constraint: Member must have length less than or equal to %d, and greater than or equal to 1", names, namesPerCall)
 	}
 	for _, name := range names {
-		bare, _ := splitSelector(name)
-		if !nameCharacters.MatchString(bare) {
+		bare, _ := s.split(name)
+		if !strings.HasPrefix(bare, "arn:") && !nameCharacters.MatchString(bare) {
 			return invalid("Invalid parameter name. Please use correct syntax for referencing a version/label <name>:<version/label>")
 		}
 	}

@@ -183,7 +183,7 @@ func tierOf(in putInput, present string) (string, error) {
 type deleteInput struct{ Name string }
 
 func (s *Store) delete(caller iam.Caller, in deleteInput) (any, error) {
-	if err := checkAsked([]string{in.Name}); err != nil {
+	if err := s.checkAsked([]string{in.Name}); err != nil {
 		return nil, err
 	}
 	if err := caller.Authorize("ssm:DeleteParameter", s.arn(in.Name), s.tagsOf(in.Name)); err != nil {
@@ -207,7 +207,7 @@ type deleteManyInput struct{ Names []string }
 type deleteManyOutput struct{ DeletedParameters, InvalidParameters []string }
 
 func (s *Store) deleteMany(caller iam.Caller, in deleteManyInput) (any, error) {
-	if err := checkAsked(in.Names); err != nil {
+	if err := s.checkAsked(in.Names); err != nil {
 		return nil, err
 	}
 	for _, name := range in.Names {
