@@ -8,8 +8,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +19,7 @@ import (
 	"kip.elotl.co/internal/agent"
 	"kip.elotl.co/internal/agent/cri"
 	"kip.elotl.co/internal/agent/host"
+	"kip.elotl.co/internal/agent/install"
 )
 
 // version is set by the linker.
@@ -52,7 +53,36 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	return serve(logr.NewContext(ctx, log), o)
+	ctx = logr.NewContext(ctx, log)
+	for _, flag := range o.ignored {
+		log.Info("Ignoring a flag of older agents", "flag", flag)
+	}
+	if o.command == commandBootstrap {
+		return fetchParameters(ctx, o.certDir, o.pki())
+	}
+	return start(ctx, o)
+}
+
+// start makes sure that this is the cell's only agent, and the cell fit for it.
+func start(ctx context.Context, o *options) error {
+	log := logr.FromContextOrDiscard(ctx)
+	lock, err := lockState(ctx, o.stateDir, os.Getenv(waitVariable) != "")
+	var other *otherAgentError
+	if errors.As(err, &other) {
+		log.Info("Another agent runs on this cell: this one ends", "stateDir", o.stateDir, "pid", other.pid)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	switch changed, err := shareRoot(); {
+	case err != nil:
+		log.Error(err, "Mounts of pods will not be seen outside of them")
+	case changed:
+		log.Info("Made / shared again, so that mounts propagate to and from pods")
+	}
+	return serve(ctx, o)
 }
 
 // serve runs the agent until ctx ends; the pod's containers go on.
@@ -62,7 +92,10 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	pki := filepath.Join(o.stateDir, "pki")
+	pki := o.pki()
+	if err := fetchParameters(ctx, o.certDir, pki); err != nil {
+		return err
+	}
 	if err := importCredentials(o.certDir, pki); err != nil {
 		return err
 	}
@@ -70,11 +103,15 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	installer := install.New(install.Config{Endpoint: o.runtimeEndpoint, Parameters: o.certDir, StateDir: o.stateDir})
 	runtime := cri.New(cri.Config{
 		Endpoint: o.runtimeEndpoint, CNIDir: o.cniDir, LogDir: o.logDir, CgroupParent: o.cgroupParent,
 		PauseBinary: o.pauseBinary, SandboxImage: o.sandboxImage,
+		FetchPause: func(ctx context.Context) (string, error) { return installer.Pause(ctx, buildVersion()) },
 	})
-	a, err := agent.New(agent.Config{Version: buildVersion(), Runtime: runtime, Host: files, Resync: resync})
+	prepared, stop := prepare(ctx, installer, runtime)
+	defer stop()
+	a, err := agent.New(agent.Config{Version: buildVersion(), Runtime: prepared, Host: files, Resync: resync})
 	if err != nil {
 		return err
 	}
@@ -85,6 +122,17 @@ func serve(ctx context.Context, o *options) error {
 	log.Info("Serving", "address", listener.Addr().String(), "version", buildVersion())
 	err = a.Serve(ctx, listener, credentials)
 	return errors.Join(err, runtime.Close(context.WithoutCancel(ctx)))
+}
+
+// prepare has what the image lacks installed meanwhile; stop waits for that.
+func prepare(ctx context.Context, installer *install.Installer, runtime agent.Runtime) (prepared agent.Runtime, stop func()) {
+	if !installer.Needed() {
+		return runtime, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { installer.Run(ctx) })
+	return installer.Runtime(runtime), func() { cancel(); work.Wait() }
 }
 
 // buildVersion is what the linker was told, else what Go knows of the build.

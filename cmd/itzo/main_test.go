@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"kip.elotl.co/internal/agent"
@@ -61,6 +62,36 @@ func TestFlags(t *testing.T) {
 		if _, err := parseFlags(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
+	}
+}
+
+// TestOldFlags: what agents of the first Kip were started with is understood, or
+// ignored and told of.
+func TestOldFlags(t *testing.T) {
+	for line, want := range map[string]struct {
+		listen  string
+		level   int
+		ignored string
+	}{
+		"-v=2":                  {"0.0.0.0:6421", 2, ""},
+		"--v=2":                 {"0.0.0.0:6421", 2, ""},
+		"-v 5 -port 7000":       {"0.0.0.0:7000", 5, ""},
+		"--port=7000 --v 5":     {"0.0.0.0:7000", 5, ""},
+		"-listen=127.0.0.1:1":   {"127.0.0.1:1", 0, ""},
+		"-disable-tls -v=1":     {"0.0.0.0:6421", 1, "-disable-tls"},
+		"-use-podman true -v 1": {"0.0.0.0:6421", 1, "-use-podman"},
+		"-rootdir /x -logtostderr -vmodule=a=2 -v 3": {"0.0.0.0:6421", 3, "-rootdir -logtostderr -vmodule=a=2"},
+	} {
+		o, err := parseFlags(strings.Fields(line))
+		if err != nil || o.listen != want.listen || o.logLevel != want.level || strings.Join(o.ignored, " ") != want.ignored {
+			t.Errorf("%s: %+v, %v", line, o, err)
+		}
+	}
+	if o, err := parseFlags([]string{"-version"}); err != nil || !o.showVersion {
+		t.Errorf("-version: %+v, %v", o, err)
+	}
+	if o, err := parseFlags([]string{"bootstrap", "-v=1"}); err != nil || o.command != commandBootstrap || o.logLevel != 1 {
+		t.Errorf("bootstrap: %+v, %v", o, err)
 	}
 }
 

@@ -25,30 +25,45 @@ type options struct {
 	logFormat       string
 	logLevel        int
 	showVersion     bool
+	// command is bootstrap, or empty for the agent itself.
+	command string
+	// ignored are flags that mean nothing to this agent.
+	ignored []string
 }
+
+// commandBootstrap fetches the cell's parameters and does nothing else.
+const commandBootstrap = "bootstrap"
+
+// pki is where credentials stay.
+func (o *options) pki() string { return filepath.Join(o.stateDir, "pki") }
 
 func parseFlags(args []string) (*options, error) {
 	var o options
 	flags := pflag.NewFlagSet("itzo", pflag.ContinueOnError)
 	flags.StringVar(&o.listen, "listen", "0.0.0.0:6421", "address to serve on")
 	flags.StringVar(&o.certDir, "cert-dir", "/tmp/itzo", "where ca.crt, server.crt and server.key are brought; "+
-		"imported into the state directory at the first start")
+		"imported into the state directory at the first start; a file parameter_store there says that they are to be fetched")
 	flags.StringVar(&o.stateDir, "state-dir", "/var/lib/itzo", "directory for all that has to survive a restart")
 	flags.StringVar(&o.runtimeEndpoint, "runtime-endpoint", "unix:///run/containerd/containerd.sock", "CRI socket")
 	flags.StringVar(&o.cniDir, "cni-dir", "/etc/cni/net.d", "where the runtime looks for network configurations")
 	flags.StringVar(&o.logDir, "log-dir", "/var/log/pods", "directory for the containers' logs")
 	flags.StringVar(&o.cgroupParent, "cgroup-parent", "/kip", "cgroup of the pod's containers")
 	flags.StringVar(&o.pauseBinary, "pause-binary", besideExecutable("pause"),
-		"program of the sandbox image, imported when the runtime lacks that image; empty: left to the runtime")
+		"program of the sandbox image, imported when the runtime lacks that image; empty: downloaded from where the agent is, or left to the runtime")
 	flags.StringVar(&o.sandboxImage, "sandbox-image", "", "name of the sandbox image (default: as the runtime is configured)")
 	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	flags.IntVarP(&o.logLevel, "v", "v", 0, "verbosity of the log")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
+	args, o.ignored = translate(args)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	rest := flags.Args()
+	if len(rest) > 0 && rest[0] == commandBootstrap {
+		o.command, rest = rest[0], rest[1:]
+	}
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: there is one command, %s", rest[0], commandBootstrap)
 	}
 	return &o, nil
 }

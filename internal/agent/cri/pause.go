@@ -31,9 +31,25 @@ const importTimeout = 30 * time.Second
 func (r *Runtime) ensurePause(ctx context.Context, runtime cri.RuntimeService, images cri.ImageManagerService) error {
 	r.pause.Lock()
 	defer r.pause.Unlock()
-	if r.pauseSettled || r.config.PauseBinary == "" {
+	if r.pauseSettled || r.config.PauseBinary == "" && r.config.FetchPause == nil {
 		return nil
 	}
+	err := r.providePause(ctx, runtime, images)
+	r.pauseSettled = err == nil
+	if r.config.PauseBinary == "" && err != nil {
+		return &leftToRuntimeError{err}
+	}
+	return err
+}
+
+// leftToRuntimeError is why there is no sandbox image yet; the runtime may be
+// able to fetch it itself.
+type leftToRuntimeError struct{ err error }
+
+func (e *leftToRuntimeError) Error() string { return e.err.Error() }
+func (e *leftToRuntimeError) Unwrap() error { return e.err }
+
+func (r *Runtime) providePause(ctx context.Context, runtime cri.RuntimeService, images cri.ImageManagerService) error {
 	ctx, cancel := context.WithTimeout(ctx, importTimeout)
 	defer cancel()
 	image, err := r.sandboxImage(ctx, runtime)
@@ -41,11 +57,16 @@ func (r *Runtime) ensurePause(ctx context.Context, runtime cri.RuntimeService, i
 		return err
 	}
 	present, err := hasImage(ctx, images, image)
-	if err == nil && !present {
-		err = r.importPause(ctx, images, image)
+	if err != nil || present {
+		return err
 	}
-	r.pauseSettled = err == nil
-	return err
+	program := r.config.PauseBinary
+	if program == "" {
+		if program, err = r.config.FetchPause(ctx); err != nil {
+			return fmt.Errorf("fetching the pause program: %w", err)
+		}
+	}
+	return r.importPause(ctx, images, image, program)
 }
 
 // sandboxImage is the name of the image that the runtime wants: containerd 1.x
@@ -97,8 +118,8 @@ func hasImage(ctx context.Context, images cri.ImageManagerService, image string)
 	return response.Image != nil, nil
 }
 
-func (r *Runtime) importPause(ctx context.Context, images cri.ImageManagerService, image string) error {
-	program, err := os.ReadFile(r.config.PauseBinary)
+func (r *Runtime) importPause(ctx context.Context, images cri.ImageManagerService, image, path string) error {
+	program, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("reading the pause program: %w", err)
 	}

@@ -41,6 +41,9 @@ type Config struct {
 	// that image; empty: the name that the runtime is configured with.
 	PauseBinary  string
 	SandboxImage string
+	// FetchPause brings that program to the cell where PauseBinary is empty, and
+	// answers its path. When it fails, or is nil, the image is left to the runtime.
+	FetchPause func(ctx context.Context) (string, error)
 }
 
 // Runtime is an agent.Runtime over CRI. It connects when it is first used, and

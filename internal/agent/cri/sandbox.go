@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -20,7 +21,8 @@ func (r *Runtime) RunSandbox(ctx context.Context, spec agent.SandboxSpec) (strin
 	if err != nil {
 		return "", err
 	}
-	if err := r.ensurePause(ctx, runtime, images); err != nil {
+	var left *leftToRuntimeError
+	if err := r.ensurePause(ctx, runtime, images); err != nil && !errors.As(err, &left) {
 		return "", err
 	}
 	if err := r.ensureNetwork(ctx, runtime, spec); err != nil {
@@ -31,6 +33,9 @@ func (r *Runtime) RunSandbox(ctx context.Context, spec agent.SandboxSpec) (strin
 		return "", err
 	}
 	id, err := runtime.RunPodSandbox(ctx, config, "")
+	if err != nil && left != nil {
+		return "", fmt.Errorf("failed to create pod sandbox: %w; %w", plain(err), left)
+	}
 	if err != nil {
 		return "", fmt.Errorf("failed to create pod sandbox: %w", plain(err))
 	}
