@@ -211,3 +211,16 @@ func TestNamedIn(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupOfAnotherVPC: where EC2 names the subnet too, it is the group that
+// is wrong.
+func TestGroupOfAnotherVPC(t *testing.T) {
+	req := request("token")
+	req.SecurityGroups = []string{group, extra}
+	refused := &smithy.GenericAPIError{Code: "InvalidParameter", Message: "Security group " + extra + " and subnet " + subnetA + " belong to different networks."}
+	err := sorted("RunInstances", refused, launchSubjects(req)...)
+	wantKind(t, err, cloud.KindInvalid)
+	if got := subject(err); got != extra {
+		t.Errorf("the error is about %q, want %q", got, extra)
+	}
+}
