@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +50,7 @@ func lockState(ctx context.Context, dir string, wait bool) (io.Closer, error) {
 }
 
 func takeLock(ctx context.Context, lock *os.File, wait bool) error {
-	for {
+	for told := false; ; told = true {
 		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
@@ -59,6 +60,9 @@ func takeLock(ctx context.Context, lock *os.File, wait bool) error {
 		case !wait:
 			pid, _ := io.ReadAll(io.LimitReader(lock, 32))
 			return &otherAgentError{strings.TrimSpace(string(pid))}
+		}
+		if !told {
+			logr.FromContextOrDiscard(ctx).Info("Another agent runs on this cell: waiting for its end")
 		}
 		timer := time.NewTimer(waitLook)
 		select {

@@ -117,7 +117,7 @@ const start = "sh /tmp/itzo/start-agent.sh\n"
 func TestScriptWithoutSystemd(t *testing.T) {
 	for _, downloader := range []string{"curl", "wget"} {
 		t.Run(downloader, func(t *testing.T) {
-			m := newMachine(t, map[string]string{downloader: download, "containerd": idle})
+			m := newMachine(t, map[string]string{downloader: download})
 			m.boot(t, start+"started 1; [ $(kill -0 $(cat /run/itzo.pid) && echo yes) = yes ]")
 			if got := m.read(t, "srv/asked"); got != downloads {
 				t.Errorf("downloaded: %q", got)
@@ -133,7 +133,7 @@ func TestScriptWithoutSystemd(t *testing.T) {
 }
 
 func TestScriptRunTwiceStartsOneAgent(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m := newMachine(t, map[string]string{"curl": download})
 	m.boot(t, start+"started 1\n"+start+"wait")
 	if got := m.read(t, "agent.log"); got != "start\n" {
 		t.Errorf("agent: %q", got)
@@ -141,7 +141,7 @@ func TestScriptRunTwiceStartsOneAgent(t *testing.T) {
 }
 
 func TestScriptRestartsAgent(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m := newMachine(t, map[string]string{"curl": download})
 	m.write(t, "srv/itzo-v2-"+runtime.GOARCH, "#!/bin/sh\necho start >>/agent.log; echo oops\n", 0o600)
 	m.boot(t, start+"started 2")
 	if got := m.read(t, "var/log/itzo/itzo.log"); !strings.HasPrefix(got, "oops\noops\n") {
@@ -150,7 +150,7 @@ func TestScriptRestartsAgent(t *testing.T) {
 }
 
 func TestScriptDownloadsAgain(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m := newMachine(t, map[string]string{"curl": download})
 	m.write(t, "srv/down", "1", 0o600)
 	m.boot(t, start+"started 1")
 	want := "itzo: cannot download http://mirror/pause-v2-" + runtime.GOARCH + " yet: no route to host\n"
@@ -162,7 +162,7 @@ func TestScriptDownloadsAgain(t *testing.T) {
 }
 
 func TestScriptReplacesAnotherAgent(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle})
+	m := newMachine(t, map[string]string{"curl": download})
 	m.write(t, "usr/local/bin/itzo", "#!/bin/sh\n", 0o755)
 	m.write(t, "usr/local/lib/itzo/itzo", "#!/bin/sh\n", 0o755)
 	m.write(t, "usr/local/lib/itzo/installed", "http://mirror v1\n", 0o644)
@@ -173,7 +173,7 @@ func TestScriptReplacesAnotherAgent(t *testing.T) {
 }
 
 func TestScriptWithSystemd(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "systemctl": `echo "$*" >>/systemctl.log`})
+	m := newMachine(t, map[string]string{"curl": download, "systemctl": `echo "$*" >>/systemctl.log`})
 	m.write(t, "run/systemd/system/x", "", 0o600)
 	m.boot(t, start)
 	if diff := cmp.Diff("daemon-reload\nenable itzo\nstart itzo\n", m.read(t, "systemctl.log")); diff != "" {
@@ -195,90 +195,18 @@ func TestScriptWithSystemd(t *testing.T) {
 	}
 }
 
-// dumps are what containerd says of its configuration, by version of it, and
-// what is to become of that.
-func dumps() map[string]struct{ is, want string } {
-	return map[string]struct{ is, want string }{
-		"1.6": {`disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.native", "io.containerd.internal.v1.opt"]
-version = 2
-      discard_unpacked_layers = false
-      snapshotter = "overlayfs"
-          snapshotter = ""
-    snapshotter_other = "overlayfs"
-`, `# kip: snapshotter native
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.internal.v1.opt"]
-version = 2
-      discard_unpacked_layers = false
-      snapshotter = "native"
-          snapshotter = ""
-    snapshotter_other = "overlayfs"
-`},
-		"2.4": {`version = 4
-disabled_plugins = ['io.containerd.snapshotter.v1.native']
-    snapshotter = 'overlayfs'
-    use_local_image_pull = false
-          snapshotter = ''
-`, `# kip: snapshotter native
-version = 4
-disabled_plugins = []
-    snapshotter = "native"
-    use_local_image_pull = true
-          snapshotter = ''
-`},
-	}
-}
-
-// TestScriptChangesTheSnapshotter: once, before the agent starts, whatever the
-// image's configuration is.
-func TestScriptChangesTheSnapshotter(t *testing.T) {
-	for version, dump := range dumps() {
-		t.Run(version, func(t *testing.T) {
-			m := newMachine(t, map[string]string{
-				"curl": download, "containerd": `echo "$*" >>/containerd.log; cat /dump`, "systemctl": `echo "$*" >>/systemctl.log`,
-			})
-			m.write(t, "dump", dump.is, 0o600)
-			m.write(t, "run/systemd/system/x", "", 0o600)
-			m.write(t, "tmp/itzo/snapshotter", NativeSnapshotter, 0o400)
-			m.boot(t, start+start)
-			if diff := cmp.Diff(dump.want, m.read(t, "etc/containerd/config.toml")); diff != "" {
-				t.Errorf("configuration (-want +got):\n%s", diff)
-			}
-			if got := m.read(t, "containerd.log"); got != "config dump\n" {
-				t.Errorf("containerd %q", got)
-			}
-			const began = "daemon-reload\nenable itzo\nstart itzo\n"
-			if diff := cmp.Diff("restart containerd\n"+began+began, m.read(t, "systemctl.log")); diff != "" {
-				t.Errorf("systemctl (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestScriptLeavesTheSnapshotter: without the parameter containerd is not
-// touched.
-func TestScriptLeavesTheSnapshotter(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": "echo touched >>/containerd.log"})
-	m.boot(t, start+"started 1")
-	if _, err := os.Stat(filepath.Join(m.root, "containerd.log")); err == nil {
-		t.Error("containerd was asked")
-	}
-}
-
 func TestScriptSaysWhyItStops(t *testing.T) {
-	complete := map[string]string{"curl": download, "containerd": idle}
+	complete := map[string]string{"curl": download}
 	for name, c := range map[string]struct {
 		programs map[string]string
 		commands string
 		want     string
 	}{
-		"no containerd":   {map[string]string{"curl": download}, start, "the image has no containerd; this cell will not run pods"},
 		"unknown machine": {complete, "sed -i " + `'s/x86_64\|aarch64/pdp11/'` + " /tmp/itzo/start-agent.sh; " + start, "there is no agent for a machine of type " + machineType(t) + "; this cell will not run pods"},
 		"no version": {complete, ": >/tmp/itzo/itzo_version; " + start,
 			"the image has no itzo, and itzo.version of the class names none to download; this cell will not run pods"},
 		"no mirror": {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
-		"no configuration": {map[string]string{"curl": download, "containerd": "exit 1"}, "echo native >/tmp/itzo/snapshotter; " + start,
-			"containerd does not tell its configuration; this cell will not run pods"},
-		"systemd refuses": {map[string]string{"curl": download, "containerd": idle, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
+		"systemd refuses": {map[string]string{"curl": download, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
 			"systemd does not start the agent; this cell will not run pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,7 +226,7 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 func TestScriptTakesTheImagesOwnAgent(t *testing.T) {
 	own := `[ "$1" = --version ] && echo v1 && exit; ` + agent
 	for version, want := range map[string]string{"": "", "v1": "", "v2": downloads} {
-		m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "itzo": own})
+		m := newMachine(t, map[string]string{"curl": download, "itzo": own})
 		m.write(t, "srv/asked", "", 0o600)
 		m.write(t, "tmp/itzo/itzo_version", version, 0o600)
 		m.boot(t, start+"started 1")
@@ -311,7 +239,7 @@ func TestScriptTakesTheImagesOwnAgent(t *testing.T) {
 // TestScriptChecksDigests: what has another one is downloaded again, and never
 // installed.
 func TestScriptChecksDigests(t *testing.T) {
-	m := newMachine(t, map[string]string{"curl": download, "containerd": idle, "uname": "echo " + machineType(t)})
+	m := newMachine(t, map[string]string{"curl": download, "uname": "echo " + machineType(t)})
 	sum := func(name string) string {
 		content := m.read(t, "srv/"+name+"-v2-"+runtime.GOARCH)
 		return fmt.Sprintf("%x  %s-%s\n", sha256.Sum256([]byte(content)), name, runtime.GOARCH)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the cell's agent and starts it. Run again, it leaves alone what is
 # there and what runs. The unit of a cell with systemd also starts the agent
-# after a reboot, when /tmp/itzo may be gone.
+# after a reboot, when /tmp/itzo may be gone. The agent installs and configures
+# containerd; where a user's commands have started an agent too, this one waits.
 conf=/tmp/itzo
 lib=/usr/local/lib/itzo
 agent=/usr/local/bin/itzo
@@ -66,26 +67,6 @@ install_agent() {
 	ln -sf "$lib/itzo" "$agent" && echo "$url $version" >"$lib/installed" || die "cannot install $agent"
 }
 
-# What containerd's configuration amounts to is written out with another
-# snapshotter. The transfer service would unpack images for overlayfs only.
-use_snapshotter() {
-	config=/etc/containerd/config.toml mark="# kip: snapshotter $1"
-	grep -qxF "$mark" "$config" 2>/dev/null && return
-	mkdir -p "${config%/*}" && dump=$(containerd config dump 2>>"$log") || die "containerd does not tell its configuration"
-	{
-		printf '%s\n' "$mark"
-		printf '%s\n' "$dump" | sed -e "s/^\( *snapshotter = \)[\"'][^\"']\{1,\}[\"']/\1\"$1\"/" \
-			-e "s/[\"']io\.containerd\.snapshotter\.v1\.$1[\"'],\{0,1\} *//" -e 's/^\( *use_local_image_pull = \)false/\1true/'
-	} >"$config.new" && mv -f "$config.new" "$config" || die "cannot write $config"
-	if [ -d /run/systemd/system ]; then
-		systemctl restart containerd || die "containerd does not start with the $1 snapshotter"
-		return
-	fi
-	for process in /proc/[0-9]*; do # whoever keeps containerd starts it again
-		[ "$(cat "$process/comm" 2>/dev/null)" != containerd ] || kill "${process#/proc/}"
-	done
-}
-
 start_with_systemd() {
 	cat >/etc/systemd/system/itzo.service <<-UNIT
 		[Unit]
@@ -93,6 +74,7 @@ start_with_systemd() {
 		Wants=network-online.target containerd.service
 		After=network-online.target containerd.service
 		[Service]
+		Environment=ITZO_WAIT_FOR_OTHER=1
 		ExecStart=$agent
 		Restart=always
 		RestartSec=3
@@ -108,7 +90,7 @@ start_with_systemd() {
 
 start_without_systemd() {
 	pid=$(cat /run/itzo.pid 2>/dev/null) && kill -0 "$pid" 2>/dev/null && return
-	setsid sh -c 'echo $$ >/run/itzo.pid; while :; do "$0"; sleep 1; done' "$agent" </dev/null >>"$log" 2>&1 &
+	setsid sh -c 'echo $$ >/run/itzo.pid; while :; do ITZO_WAIT_FOR_OTHER=1 "$0"; sleep 1; done' "$agent" </dev/null >>"$log" 2>&1 &
 }
 
 mkdir -p "$lib" "${agent%/*}" "${log%/*}"
@@ -122,8 +104,6 @@ x86_64) arch=amd64 ;;
 aarch64) arch=arm64 ;;
 *) die "there is no agent for a machine of type $(uname -m)" ;;
 esac
-command -v containerd >/dev/null || die "the image has no containerd"
 url=$(cat $conf/itzo_url) version=$(cat $conf/itzo_version)
-[ ! -f $conf/snapshotter ] || use_snapshotter "$(cat $conf/snapshotter)"
 install_agent
 if [ -d /run/systemd/system ]; then start_with_systemd; else start_without_systemd; fi
