@@ -47,6 +47,25 @@ func (o *priceOptions) readCluster(ctx context.Context, notes io.Writer) (*clust
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
+	api, err := newAPI(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{namespace: namespace}
+	if err := c.readClasses(ctx, api); err != nil {
+		return nil, err
+	}
+	if err := c.readMemory(ctx, api); err != nil {
+		fmt.Fprintf(notes, "note: the memory that cells really have does not count: %v\n", err)
+	}
+	if err := c.readOverrides(ctx, api, o.operatorNamespace); err != nil {
+		fmt.Fprintf(notes, "note: prices of your own do not count: %v\n", err)
+	}
+	return c, nil
+}
+
+// newAPI makes a client of the API server that a kubeconfig names.
+func newAPI(config clientcmd.ClientConfig) (client.Client, error) {
 	access, err := config.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
@@ -62,17 +81,7 @@ func (o *priceOptions) readCluster(ctx context.Context, notes io.Writer) (*clust
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.Host, err)
 	}
-	c := &cluster{namespace: namespace}
-	if err := c.readClasses(ctx, api); err != nil {
-		return nil, err
-	}
-	if err := c.readMemory(ctx, api); err != nil {
-		fmt.Fprintf(notes, "note: the memory that cells really have does not count: %v\n", err)
-	}
-	if err := c.readOverrides(ctx, api, o.operatorNamespace); err != nil {
-		fmt.Fprintf(notes, "note: prices of your own do not count: %v\n", err)
-	}
-	return c, nil
+	return api, nil
 }
 
 func (c *cluster) readClasses(ctx context.Context, api client.Reader) error {

@@ -1,6 +1,8 @@
 package castore
 
 import (
+	"slices"
+
 	"kip.elotl.co/api/v1beta1"
 )
 
@@ -50,17 +52,15 @@ func DependsOn(cell *v1beta1.Cell, authority string) bool {
 	return held == "" || held == authority
 }
 
-// Trusts says whether the agent of a Cell still lets in the clients of the
-// authority of this ID, as far as is recorded.
-func Trusts(cell *v1beta1.Cell, authority string) bool {
+// TrustsOthers says whether the agent of a Cell still lets in the clients of
+// another authority than the one of this ID, as far as is recorded.
+func TrustsOthers(cell *v1beta1.Cell, authority string) bool {
 	attempt, identity := openAttempt(cell), cell.Status.Identity
 	if trusting(cell) == "" || attempt == nil || identity == nil || identity.Attempt != attempt.Number {
-		return DependsOn(cell, authority)
+		return false
 	}
-	for _, id := range identity.Trusts {
-		if id == authority {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(identity.Trusts, func(id string) bool { return id != authority })
 }
+
+// HasInstance says whether a Cell has, or may have, an instance.
+func HasInstance(cell *v1beta1.Cell) bool { return trusting(cell) != "" }
