@@ -47,7 +47,7 @@ lint: $(BIN)/golangci-lint ## Run the linters, import rules included
 
 build: ## Build the operator, the agent and the kubectl plugin into bin/
 	@$(GO) "building the operator" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/kip .
-	@$(GO) "building the agent" build $(FLAGS) -ldflags="-s -w" -o $(BIN)/ ./cmd/itzo ./cmd/pause
+	@$(GO) "building the agent" build $(FLAGS) -tags=grpcnotrace -ldflags="-s -w" -o $(BIN)/ ./cmd/itzo ./cmd/pause
 	@$(GO) "building the kubectl plugin" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/kubectl-kip
 
 docker-build: ## Build the operator's image, IMG=<registry>/<name>:<tag>

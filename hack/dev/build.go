@@ -38,7 +38,8 @@ func (e Environment) Build(ctx context.Context, w io.Writer) error {
 	for _, b := range []goBuild{
 		{what: "the operator", dir: e.Root, output: e.bin("kip"), ldflags: versioned, packages: []string{"."}},
 		{what: "the kubectl plugin", dir: e.Root, output: e.BinDir + "/", ldflags: versioned, packages: []string{"./cmd/kubectl-kip"}},
-		{what: "the agent, the emulator and the registry", dir: e.Root, output: e.BinDir + "/", ldflags: stripped, packages: programs()},
+		// gRPC's traces would bring in text/template, and with that all methods of all types.
+		{what: "the agent, the emulator and the registry", dir: e.Root, output: e.BinDir + "/", ldflags: stripped, tags: "grpcnotrace", packages: programs()},
 		{
 			what: "kustomize", dir: filepath.Join(e.Root, "hack", "tools"), output: e.bin("kustomize"), ldflags: stripped,
 			packages: []string{"sigs.k8s.io/kustomize/kustomize/v5"},
@@ -63,13 +64,13 @@ func version(ctx context.Context, root string) string {
 
 // goBuild is one call of go build that makes static executables. An unchanged one keeps its file.
 type goBuild struct {
-	what, dir, output, ldflags string
-	packages                   []string
+	what, dir, output, ldflags, tags string
+	packages                         []string
 }
 
 func (b goBuild) run(ctx context.Context, w io.Writer) error {
 	defer progress.Watch(w, "building "+b.what, patience, every)()
-	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + b.ldflags, "-o", b.output}, b.packages...)
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + b.ldflags, "-tags=" + b.tags, "-o", b.output}, b.packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
