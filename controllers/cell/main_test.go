@@ -62,10 +62,11 @@ func newBench(t *testing.T, edit ...func(*world.Config)) *bench {
 	t.Helper()
 	t.Parallel()
 	b := &bench{
-		T: t, WithWatch: apiServer.Client(t), clock: &fixture.Clock{}, backend: &fixture.Backend{Backend: hollow.New(hollow.Config{})},
+		T: t, WithWatch: apiServer.Client(t), clock: &fixture.Clock{}, backend: &fixture.Backend{},
 		name: strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test"))),
 	}
 	b.name = b.name[max(0, len(b.name)-50):]
+	b.backend.Replace(hollow.New(hollow.Config{Parameters: func(id string) string { return b.cloud.Account.CellDocument(id) }}))
 	b.cloud = fixture.NewCloud(t, append([]func(*world.Config){func(c *world.Config) { c.Backend = b.backend }}, edit...)...)
 	var err error
 	if b.ca, err = pki.NewCA(time.Now(), "test"); err != nil {
@@ -92,7 +93,7 @@ func (b *bench) start() *bench {
 		}
 		b.offers = fixture.Catalogue(b, mgr, source, b.clock)
 		classes := cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Events: events, Clock: b.clock, Version: "test",
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Events: events, Clock: b.clock, Version: "test", Namespace: metav1.NamespaceDefault, ServesAgent: true,
 			Leases: virtualnode.NewLeases(clientset, b.clock), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
 		})
 		if err := classes.SetupWithManager(mgr); err != nil {
@@ -100,7 +101,7 @@ func (b *bench) start() *bench {
 		}
 		options := Options{
 			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),
-			Events: events, Clock: b.clock, ClusterID: clusterID,
+			Events: events, Clock: b.clock, ClusterID: clusterID, Namespace: metav1.NamespaceDefault,
 		}
 		if b.wrap != nil {
 			b.wrap(&options)

@@ -64,7 +64,7 @@ func (b *bench) start() *bench {
 			return err
 		}
 		options := Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: fixture.Catalogue(b, mgr, b.cloud, b.clock), Events: mgr.GetEventRecorder("kip"), Clock: b.clock, Version: "v1.2.3",
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: fixture.Catalogue(b, mgr, b.cloud, b.clock), Events: mgr.GetEventRecorder("kip"), Clock: b.clock, Namespace: metav1.NamespaceDefault, Version: "v1.2.3",
 			Leases: virtualnode.NewLeases(clientset, b.clock), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
 		}
 		if b.wrap != nil {

@@ -82,7 +82,7 @@ func TestImagesByFilter(t *testing.T) {
 	b := newBench(t).start()
 	is := b.ready(b.class(func(s *v1beta1.CellClassSpec) {
 		s.BootImageSpec = v1beta1.BootImageSpec{
-			Owners:  []string{"amazon"},
+			Owners:  "amazon",
 			Filters: "name=kip-cell-al2023-* architecture=x86_64",
 		}
 	}))
@@ -139,9 +139,9 @@ func TestBadInput(t *testing.T) {
 			func(s *v1beta1.CellClassSpec) { s.CloudInit = "#cloud-config\nruncmd: [\n" },
 			v1beta1.ReasonInvalidCloudInit, []string{"spec.cloudInit", "line"},
 		},
-		"cloud-init that is a script": {
-			func(s *v1beta1.CellClassSpec) { s.CloudInit = "#!/bin/sh\nreboot\n" },
-			v1beta1.ReasonInvalidCloudInit, []string{"spec.cloudInit"},
+		"cloud-init that is no message": {
+			func(s *v1beta1.CellClassSpec) { s.CloudInit = "MIME-Version: 1.0\nContent-Type: text/plain\n" },
+			v1beta1.ReasonInvalidCloudInit, []string{"spec.cloudInit", "no empty line behind its head"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestCloudIsAway(t *testing.T) {
 		t.Errorf("status (-before +after):\n%s", diff)
 	}
 	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.DefaultInstanceType = "t3.micro" })
-	b.unready(class, v1beta1.ReasonCloudError, "RequestLimitExceeded")
+	b.unready(class, v1beta1.ReasonThrottled, "RequestLimitExceeded")
 	b.cloud.Spoil(t, faults.Plan{})
 	b.clock.Advance(retryEvery)
 	b.poke(class)

@@ -65,7 +65,7 @@ func TestWrongImageOverride(t *testing.T) {
 		texts    []string
 	}{
 		"unknown": {v1beta1.BootImageOverride{Accelerator: "nvidia", Image: v1beta1.BootImageSpec{ImageIDs: "ami-0123456789abcdef0"}},
-			[]string{"spec.bootImageOverrides[0].image.imageIDs[0]", "ami-0123456789abcdef0"}},
+			[]string{"spec.bootImageOverrides[0].image.imageIDs", "ami-0123456789abcdef0"}},
 		"architecture": {v1beta1.BootImageOverride{Architecture: "arm64", Image: v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002"}},
 			[]string{"spec.bootImageOverrides[0].image", "arm64", "ami-0c0ffee0000000002"}},
 	} {

@@ -28,7 +28,7 @@ func TestBadClass(t *testing.T) {
 	}{
 		"image": {
 			func(c *v1beta1.CellClass) {
-				c.Spec.BootImageSpec.Filters = map[string]v1beta1.FilterValues{"name": {"no-such-image-*"}}
+				c.Spec.BootImageSpec.Filters = "name=no-such-image-*"
 			},
 			v1beta1.ReasonImageNotFound, []string{"bootImageSpec", "no-such-image-*"},
 		},

@@ -22,7 +22,7 @@ func TestContainerd2(t *testing.T) {
 		t.Skip("needs containerd 2: make containerd2")
 	}
 	class := newClass(t, env, "containerd2", func(c *v1beta1.CellClass) {
-		c.Spec.BootImageSpec.Owners = []string{"amazon"}
+		c.Spec.BootImageSpec.Owners = "amazon"
 		c.Spec.BootImageSpec.Filters = "name=kip-cell-al2023-*"
 	})
 	create(t, env, class)

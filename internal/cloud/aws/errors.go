@@ -45,11 +45,11 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 		return cloud.KindUnauthorized, true
 	case "IdempotentInstanceTerminated", "IdempotentParameterMismatch":
 		return cloud.KindTokenReused, true
-	case "InvalidInstanceType":
+	case "InvalidInstanceType", "NoSuchEntity", "NoSuchEntityException", "ParameterNotFound":
 		return cloud.KindNotFound, true
 	case "EncryptedVolumesNotSupported", "OperationNotPermitted", "PrivateIpAddressLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
 		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnknownVolumeType", "UnsupportedOperation",
-		"UnsupportedTenancy", "ValidationError", "VolumeIOPSLimit", "VPCIdNotSpecified":
+		"UnsupportedTenancy", "ValidationError", "ValidationException", "VolumeIOPSLimit", "VPCIdNotSpecified":
 		return cloud.KindInvalid, true
 	}
 	return cloud.KindTransient, false

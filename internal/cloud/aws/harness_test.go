@@ -30,6 +30,7 @@ type emulator struct {
 	world   *world.World
 	faults  *faults.Set
 	journal *journal.Journal
+	account account.Account
 }
 
 type worldConfig = world.Config
@@ -53,7 +54,7 @@ func newEmulator(t *testing.T, options ...option) *emulator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	worldly.IAM = outside.Roles
+	worldly.IAM, e.account = outside.Roles, outside
 	if e.world, err = world.Open(t.Context(), worldly); err != nil {
 		t.Fatal(err)
 	}

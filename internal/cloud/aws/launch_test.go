@@ -18,7 +18,7 @@ func TestLaunchAsWished(t *testing.T) {
 	wished := request("wished")
 	wished.Market, wished.Tenancy = cloud.Spot, "dedicated"
 	wished.InstanceType, wished.CPUCredits = "t3.nano", "unlimited"
-	wished.InstanceProfile = "web"
+	wished.InstanceProfile, wished.PodMetadata = "web", true
 	wished.Volume = cloud.Volume{GiB: 20, Type: "gp3", IOPS: 4000, Throughput: 250, Encrypted: &encrypted}
 	got, err := e.Launch(t.Context(), wished)
 	if err != nil {

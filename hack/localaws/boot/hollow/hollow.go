@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	"go.yaml.in/yaml/v3"
 
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/firstboot/userdata"
@@ -42,6 +43,10 @@ type Config struct {
 	BootTime time.Duration
 	// Verbosity is the level of the agents' messages that consoles show.
 	Verbosity int
+	// Parameters gives the document that an instance finds in the Parameter
+	// Store, empty as long as there is none; needed by cells that are told to
+	// look there.
+	Parameters func(instanceID string) string
 }
 
 // Backend is a boot.Backend.
@@ -96,7 +101,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error
 			return err
 		}
 	}
-	first, err := certificates(spec.UserData)
+	first, err := b.credentials(ctx, spec)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -133,17 +138,55 @@ func (b *Backend) listenLater(ctx context.Context, spec boot.Spec, l net.Listene
 	}
 }
 
-// certificates finds what an agent serves with in a cell's user data.
-func certificates(raw []byte) (agent.PEM, error) {
+// lookAgain is how often a machine looks whether its parameters are there.
+const lookAgain = 20 * time.Millisecond
+
+// credentials finds what an agent serves with: in the cell's user data, or in
+// the Parameter Store where that says so.
+func (b *Backend) credentials(ctx context.Context, spec boot.Spec) (agent.PEM, error) {
 	// Problems of other parts are not the agent's.
-	parsed, err := userdata.Parse(raw)
+	parsed, err := userdata.Parse(spec.UserData)
 	found := map[string][]byte{}
 	for _, f := range parsed.Files {
 		found[f.Path] = f.Content
 	}
+	if _, elsewhere := found[certDir+"parameter_store"]; elsewhere && b.config.Parameters != nil {
+		if err := b.fetch(ctx, spec.InstanceID, found); err != nil {
+			return agent.PEM{}, err
+		}
+	}
+	return certificates(found, err)
+}
+
+// fetch waits for the instance's parameters.
+func (b *Backend) fetch(ctx context.Context, instanceID string, into map[string][]byte) error {
+	ticker := time.NewTicker(lookAgain)
+	defer ticker.Stop()
+	for {
+		if document := b.config.Parameters(instanceID); document != "" {
+			var parameters map[string]string
+			if err := yaml.Unmarshal([]byte(document), &parameters); err != nil {
+				return fmt.Errorf("reading the parameters of %s: %w", instanceID, err)
+			}
+			for name, value := range parameters {
+				into[certDir+name] = []byte(value)
+			}
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// certificates are among what a cell was told; unreadable is why that may not
+// be all.
+func certificates(found map[string][]byte, unreadable error) (agent.PEM, error) {
 	out := agent.PEM{CA: found[certDir+"ca.crt"], Certificate: found[certDir+"server.crt"], Key: found[certDir+"server.key"]}
 	if out.CA == nil || out.Certificate == nil || out.Key == nil {
-		return out, errors.Join(fmt.Errorf("the user data does not write all of %sca.crt, server.crt and server.key", certDir), err)
+		return out, errors.Join(fmt.Errorf("the user data does not write all of %sca.crt, server.crt and server.key", certDir), unreadable)
 	}
 	return out, nil
 }

@@ -26,7 +26,10 @@ type environment struct {
 	Dir string
 	// IAM has the roles of instances.
 	IAM *iam.Store
-	Log logr.Logger
+	// Parameters gives the document that an instance finds in the Parameter
+	// Store.
+	Parameters func(instanceID string) string
+	Log        logr.Logger
 }
 
 // opened is a back end in use.

@@ -20,6 +20,7 @@ func hollowBackend() backend {
 			if loopback := netip.MustParsePrefix("127.0.0.0/8"); !loopback.Contains(e.Catalog.VPC.CIDR.Addr()) {
 				return opened{}, fmt.Errorf("hollow cells need a --subnet inside %s, not %s", loopback, e.Catalog.VPC.CIDR)
 			}
+			config.Parameters = e.Parameters
 			return opened{Backend: hollow.New(config)}, nil
 		},
 	}

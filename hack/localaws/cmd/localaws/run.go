@@ -58,7 +58,7 @@ func run(ctx context.Context, o *options, backends map[string]backend, log logr.
 	if err != nil {
 		return err
 	}
-	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, IAM: account.Roles, Log: log.WithName(o.boot)})
+	backend, err := b.open(ctx, environment{Catalog: regional, Dir: dir, IAM: account.Roles, Parameters: account.CellDocument, Log: log.WithName(o.boot)})
 	if err != nil {
 		return fmt.Errorf("open back end %s: %w", o.boot, err)
 	}

@@ -1,0 +1,163 @@
+package cell
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/hack/localaws/faults"
+	"kip.elotl.co/hack/localaws/ssm"
+	"kip.elotl.co/test/fixture"
+)
+
+// stored are the parameters that the account has.
+func (b *bench) stored() []ssm.Parameter { return b.cloud.Account.Parameters.List() }
+
+func (b *bench) waitForParameters(want int) []ssm.Parameter {
+	b.Helper()
+	fixture.Eventually(b, fmt.Sprintf("there are %d parameters", want), func(context.Context) error {
+		if got := len(b.stored()); got != want {
+			return fmt.Errorf("there are %d", got)
+		}
+		return nil
+	})
+	return b.stored()
+}
+
+func storing(s *v1beta1.CellClassSpec) {
+	s.UseCloudParameterStore, s.DefaultIAMPermissions = true, "web"
+}
+
+// TestParameterStore: the cell's certificates go through the store and no other
+// way, readable for its own instance, and are gone when its agent has answered.
+func TestParameterStore(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(storing, func(s *v1beta1.CellClassSpec) {
+		s.CellConfig = map[string]v1beta1.CellConfigValue{"itzoFlag-v": "5"}
+		s.AWS.ParameterStore = v1beta1.ParameterStoreSpec{KMSKeyID: "alias/cells", Endpoint: "https://ssm.example.com"}
+	})
+	is := b.ready(b.cell())
+	b.waitForParameters(0)
+	puts := b.cloud.Calls("PutParameter")
+	if len(puts) != 1 {
+		t.Fatalf("%d parameters were put", len(puts))
+	}
+	made := b.cloud.Instances(is)[0]
+	user := string(made.UserData)
+	for _, secret := range []string{"PRIVATE KEY", "BEGIN CERTIFICATE", "itzoFlag-v"} {
+		if strings.Contains(user, secret) {
+			t.Errorf("the user data holds %q", secret)
+		}
+	}
+	if !strings.Contains(user, "ssm https://ssm.example.com") {
+		t.Error("the user data does not say where the parameters are")
+	}
+	if made.Metadata.HopLimit != 1 {
+		t.Errorf("the hop limit is %d", made.Metadata.HopLimit)
+	}
+}
+
+// TestParametersOfABootingCell: what is stored, for whom, and again when
+// somebody deletes it; gone with the Cell.
+func TestParametersOfABootingCell(t *testing.T) {
+	b := newBench(t, silent).start()
+	b.readyClass(storing)
+	cell := b.cell()
+	is := b.booting(cell)
+	p := b.waitForParameters(1)[0]
+	if want := "/kip/cells/" + is.Status.InstanceID + "/config"; p.Name != want || p.Type != "SecureString" {
+		t.Errorf("parameter %s of type %s, want %s", p.Name, p.Type, want)
+	}
+	for _, part := range []string{"server.key: |", "ca.crt: |", "server.crt: |", "itzo_version: "} {
+		if !strings.Contains(p.Latest().Value, part) {
+			t.Errorf("it lacks %q", part)
+		}
+	}
+	class := &v1beta1.CellClass{}
+	if err := b.Get(t.Context(), client.ObjectKey{Name: b.name}, class); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"AWSUserID": class.Status.InstanceProfile.RoleID + ":" + is.Status.InstanceID, "KipControllerID": clusterID, "KipNametag": b.name,
+		v1beta1.TagCluster: clusterID, v1beta1.TagCell: string(is.UID),
+	}
+	for key, value := range want {
+		if p.Tags[key] != value {
+			t.Errorf("tag %s is %q, want %q", key, p.Tags[key], value)
+		}
+	}
+	if err := b.cloud.DeleteSecrets(t.Context(), "/kip/cells/"+is.Status.InstanceID); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(storeAgain)
+	b.poke(cell)
+	b.waitForParameters(1)
+	b.stop()
+	b.start() // whoever goes on finds the parameter there
+	b.poke(cell)
+	b.waitForParameters(1)
+	if err := b.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	b.waitForParameters(0)
+}
+
+// TestStoreRefuses: the action that lacks is named, and the cell comes up once
+// it is allowed.
+func TestStoreRefuses(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(storing)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "AccessDeniedException"}}})
+	cell := b.cell()
+	b.unready(cell, v1beta1.ReasonNotAuthorized, "storing the cell's parameters", "ssm:PutParameter")
+	b.cloud.Spoil(t, faults.Plan{})
+	b.ready(cell)
+	b.waitForParameters(0)
+	if n := len(b.cloud.Calls("RunInstances")); n != 1 {
+		t.Errorf("%d launches", n)
+	}
+}
+
+// TestLostInstanceLeavesNoParameters behind: the next one has its own.
+func TestLostInstanceLeavesNoParameters(t *testing.T) {
+	b := newBench(t, silent).start()
+	b.readyClass(storing)
+	cell := b.cell()
+	first := b.booting(cell).Status.InstanceID
+	b.waitForParameters(1)
+	b.cloud.Kill(t, first)
+	b.clock.Advance(bootCheckEvery * 2)
+	b.poke(cell)
+	b.wait(cell, "another instance", func(is *v1beta1.Cell) error {
+		if id := is.Status.InstanceID; id == "" || id == first {
+			return fmt.Errorf("instance %q", id)
+		}
+		return nil
+	})
+	fixture.Eventually(t, "only the other's parameters are there", func(context.Context) error {
+		if left := b.stored(); len(left) != 1 || strings.Contains(left[0].Name, first) {
+			return fmt.Errorf("there are %d", len(left))
+		}
+		return nil
+	})
+}
+
+// TestOwnAgent: a class without itzo.url gets the operator's, with its digests.
+func TestOwnAgent(t *testing.T) {
+	b := newBench(t)
+	b.wrap = func(o *Options) {
+		o.OwnAgent = AgentSource{URL: "http://192.0.2.1:8082", Version: "v9", SHA256: map[string]string{"itzo-amd64": strings.Repeat("ab", 32)}}
+	}
+	b.start()
+	b.readyClass(func(s *v1beta1.CellClassSpec) { s.Itzo = v1beta1.ItzoSpec{} })
+	made := b.cloud.Instances(b.ready(b.cell()))[0]
+	for _, want := range []string{"http://192.0.2.1:8082", `"v9"`, strings.Repeat("ab", 32) + "  itzo-amd64"} {
+		if !strings.Contains(string(made.UserData), want) {
+			t.Errorf("the user data lacks %q", want)
+		}
+	}
+}
