@@ -32,7 +32,7 @@ const (
 // +kubebuilder:rbac:groups="",namespace=kip-system,resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",namespace=kip-system,resources=secrets,resourceNames=kip-ca,verbs=get;list;watch;update
 
-// LostError: the Secret is gone, and a Cell depends on what it held.
+// LostError says that the Secret is gone, and a Cell depends on what it held.
 type LostError struct {
 	// Cell names the Cell, What the instance that it has or may have.
 	Cell, What string

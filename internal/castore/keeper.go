@@ -105,13 +105,11 @@ func (k *Keeper) watch(mgr ctrl.Manager, name string, reconciler reconcile.Func,
 
 // follow takes over what another replica, or a user, has changed.
 func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	if _, err := k.read(ctx); err != nil {
-		if k.Check(nil) != nil {
-			return ctrl.Result{RequeueAfter: unusableRetry}, nil
-		}
-		return ctrl.Result{}, err
+	_, err := k.read(ctx)
+	if k.Check(nil) != nil { // another replica mends it, or a user
+		return ctrl.Result{RequeueAfter: unusableRetry}, nil
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, err
 }
 
 // Reconcile brings the change of authorities one step further. Each step

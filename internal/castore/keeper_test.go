@@ -330,7 +330,7 @@ func TestUnusableSecret(t *testing.T) {
 			s.edit(c.change)
 			fixture.Eventually(t, "not ready", func(context.Context) error {
 				if err := s.keeper.Check(nil); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "PRIVATE") {
-					return fmt.Errorf("ready: %v", err)
+					return fmt.Errorf("what it says is %w", err)
 				}
 				return nil
 			})
