@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -83,13 +84,19 @@ func (e Environment) CellClassYAML(ctx context.Context, name string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	return renderClass(classValues{name, at.Registry, version, subnets})
+	_, port, err := net.SplitHostPort(at.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return renderClass(classValues{name, at.Registry, version, net.JoinHostPort(e.address().String(), port), subnets})
 }
 
 // classValues are what a class depends on here.
 type classValues struct {
 	Name, Registry, AgentVersion string
-	Subnets                      []string
+	// AWS is where cells reach the emulator.
+	AWS     string
+	Subnets []string
 }
 
 func renderClass(values classValues) ([]byte, error) {

@@ -263,7 +263,7 @@ func TestDownOfNothing(t *testing.T) {
 }
 
 func TestCellClassIsValid(t *testing.T) {
-	out, err := renderClass(classValues{Name: "default", Registry: "100.64.79.1:5000", AgentVersion: "dev-1", Subnets: []string{"subnet-1", "subnet-2"}})
+	out, err := renderClass(classValues{Name: "default", Registry: "100.64.79.1:5000", AgentVersion: "dev-1", AWS: "100.64.79.1:4566", Subnets: []string{"subnet-1", "subnet-2"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ const (
 	Account       = "123456789012"
 	AmazonAccount = "137112412989"
 	DebianAccount = "136693071363"
+	UbuntuAccount = "099720109477"
 )
 
 // Catalog is one region. All its slices are sorted by id or name and must not

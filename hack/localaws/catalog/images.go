@@ -52,8 +52,11 @@ func images() []Image {
 	own("0c0ffee0000000006", ARM, noon(2026, 3, 2), "available")
 	public := func(id, prefix, owner, alias, arch string, created time.Time, gib int) {
 		name := prefix + "-" + created.Format("20060102") + "-" + arch
-		if owner == DebianAccount {
+		switch owner {
+		case DebianAccount:
 			name = prefix + "-" + debianArch(arch) + "-" + created.Format("20060102")
+		case UbuntuAccount:
+			name = prefix + "-" + debianArch(arch) + "-server-" + created.Format("20060102")
 		}
 		out = append(out, Image{
 			ID: "ami-" + id, Name: name, Description: name, Owner: owner, OwnerAlias: alias, Public: true, Architecture: arch, State: "available",
@@ -67,6 +70,8 @@ func images() []Image {
 	public("0deb1a00000000001", "debian-13", DebianAccount, "", X86, noon(2026, 4, 6), 8)
 	public("0deb1a00000000002", "debian-13", DebianAccount, "", X86, noon(2026, 8, 18), 8)
 	public("0deb1a00000000003", "debian-13", DebianAccount, "", ARM, noon(2026, 8, 18), 8)
+	public("000b0410000000001", "ubuntu/images/hvm-ssd/ubuntu-noble-24.04", UbuntuAccount, "", X86, noon(2026, 10, 1), 8)
+	public("000b0410000000002", "ubuntu/images/hvm-ssd/ubuntu-noble-24.04", UbuntuAccount, "", ARM, noon(2026, 10, 1), 8)
 	out = append(out, special()...)
 	slices.SortFunc(out, func(a, b Image) int { return strings.Compare(a.ID, b.ID) })
 	return out
