@@ -144,14 +144,18 @@ const slowestTelling = time.Second
 
 // tellUntil tells of a change again and again, since the runtime hears of the
 // end later than we do: within milliseconds as a rule, seconds on a cell that is
-// very busy.
+// very busy. It tells once in any case: as long as the look is not over that found
+// the process running, nothing is noted of it, which is not the end.
 func tellUntil(changed func(), settled func() bool, stopped <-chan struct{}) {
-	for delay := 2 * time.Millisecond; !settled(); delay = min(2*delay, slowestTelling) {
+	for delay := 2 * time.Millisecond; ; delay = min(2*delay, slowestTelling) {
 		changed()
 		select {
 		case <-stopped:
 			return
 		case <-time.After(delay):
+		}
+		if settled() {
+			return
 		}
 	}
 }
