@@ -84,6 +84,10 @@ func (e Environment) CellClassYAML(ctx context.Context, name string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
+	e, err = e.located()
+	if err != nil {
+		return nil, err
+	}
 	_, port, err := net.SplitHostPort(at.AWS)
 	if err != nil {
 		return nil, err
