@@ -26,16 +26,16 @@ func serveAWS(t *testing.T, document string) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /latest/api/token", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
-		io.WriteString(w, "token")
+		_, _ = io.WriteString(w, "token")
 	})
 	mux.HandleFunc("GET /latest/meta-data/{path...}", func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, metadata[r.PathValue("path")])
+		_, _ = io.WriteString(w, metadata[r.PathValue("path")])
 	})
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Name string }
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name != "/kip/cells/i-1/config" {
 			w.WriteHeader(http.StatusBadRequest)
-			io.WriteString(w, `{"__type":"ParameterNotFound"}`)
+			_, _ = io.WriteString(w, `{"__type":"ParameterNotFound"}`)
 			return
 		}
 		if err := json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]any{"Value": document}}); err != nil {

@@ -43,7 +43,7 @@ func newFakeAWS(t *testing.T) *fakeAWS {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /latest/api/token", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds"))
-		io.WriteString(w, token)
+		_, _ = io.WriteString(w, token)
 	})
 	mux.HandleFunc("GET /latest/meta-data/", f.metadata)
 	mux.HandleFunc("POST /{$}", f.ssm)
@@ -61,13 +61,13 @@ func (f *fakeAWS) metadata(w http.ResponseWriter, r *http.Request) {
 	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/latest/meta-data/"); {
 	case path == "instance-id":
-		io.WriteString(w, instance)
+		_, _ = io.WriteString(w, instance)
 	case path == "placement/region":
-		io.WriteString(w, "eu-central-1")
+		_, _ = io.WriteString(w, "eu-central-1")
 	case path == "iam/security-credentials/" && f.profile:
-		io.WriteString(w, "cells")
+		_, _ = io.WriteString(w, "cells")
 	case path == "iam/security-credentials/cells" && f.profile:
-		io.WriteString(w, `{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"ASIAEXAMPLE","SecretAccessKey":"secret",`+
+		_, _ = io.WriteString(w, `{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"ASIAEXAMPLE","SecretAccessKey":"secret",`+
 			`"Token":"session","Expiration":"2199-01-01T00:00:00Z"}`)
 	default:
 		http.NotFound(w, r)
@@ -100,12 +100,12 @@ func (f *fakeAWS) ssm(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case spoilt:
 		w.WriteHeader(other.status)
-		io.WriteString(w, other.body)
+		_, _ = io.WriteString(w, other.body)
 	case !there:
 		w.WriteHeader(http.StatusBadRequest)
-		io.WriteString(w, `{"__type":"ParameterNotFound"}`)
+		_, _ = io.WriteString(w, `{"__type":"ParameterNotFound"}`)
 	default:
-		json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]any{
+		_ = json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]any{
 			"ARN": "arn:aws:ssm:eu-central-1:123456789012:parameter" + in.Name, "DataType": "text", "LastModifiedDate": 1.7e9,
 			"Name": in.Name, "Type": "SecureString", "Value": value, "Version": 1,
 		}})

@@ -103,7 +103,7 @@ func (i *Installer) startKept(ctx context.Context, changed bool) error {
 		i.kill()
 	}
 	if !i.answers() {
-		command, err := i.spawn()
+		command, err := i.spawn(ctx)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (i *Installer) keep(ctx context.Context) {
 			_ = sleep(ctx, keepLook)
 			continue
 		}
-		command, err := i.spawn()
+		command, err := i.spawn(ctx)
 		if err != nil {
 			log.Error(err, "Cannot start containerd")
 			continue
@@ -137,7 +137,7 @@ func (i *Installer) keep(ctx context.Context) {
 }
 
 // spawn starts containerd in a session of its own, which outlives the agent.
-func (i *Installer) spawn() (*exec.Cmd, error) {
+func (i *Installer) spawn(ctx context.Context) (*exec.Cmd, error) {
 	path := i.path(containerdLog)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making containerd's log: %w", err)
@@ -147,7 +147,7 @@ func (i *Installer) spawn() (*exec.Cmd, error) {
 		return nil, fmt.Errorf("making containerd's log: %w", err)
 	}
 	defer log.Close()
-	command := exec.Command(containerd)
+	command := exec.CommandContext(context.WithoutCancel(ctx), containerd)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
