@@ -143,6 +143,7 @@ func TestRefusedWhileCellsTrustAnother(t *testing.T) {
 		"nothing launched": {v1beta1.CellStatus{}, ""},
 		"instance":         {v1beta1.CellStatus{InstanceID: "i-0123", Attempts: []v1beta1.LaunchAttempt{open}}, "i-0123"},
 		"open attempt":     {v1beta1.CellStatus{Attempts: []v1beta1.LaunchAttempt{open}}, "being launched"},
+		"instance gone":    {v1beta1.CellStatus{Phase: v1beta1.CellFailed, InstanceID: "i-0123", Attempts: []v1beta1.LaunchAttempt{open}}, ""},
 		"failed attempt":   {v1beta1.CellStatus{Attempts: []v1beta1.LaunchAttempt{ended}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
