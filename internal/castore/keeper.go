@@ -105,11 +105,12 @@ func (k *Keeper) watch(mgr ctrl.Manager, name string, reconciler reconcile.Func,
 
 // follow takes over what another replica, or a user, has changed.
 func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	var result ctrl.Result
 	_, err := k.read(ctx)
 	if k.Check(nil) != nil { // another replica mends it, or a user
-		return ctrl.Result{RequeueAfter: unusableRetry}, nil
+		result.RequeueAfter, err = unusableRetry, nil
 	}
-	return ctrl.Result{}, err
+	return result, err
 }
 
 // Reconcile brings the change of authorities one step further. Each step
