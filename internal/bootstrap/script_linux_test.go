@@ -180,7 +180,7 @@ func TestScriptWithSystemd(t *testing.T) {
 		t.Errorf("systemctl (-want +got):\n%s", diff)
 	}
 	unit := m.read(t, "etc/systemd/system/itzo.service")
-	for _, line := range []string{"[Service]", "ExecStart=/usr/local/bin/itzo", "Restart=always", "StandardOutput=append:/var/log/itzo/itzo.log"} {
+	for _, line := range []string{"[Service]", "Environment=ITZO_WAIT_FOR_OTHER=1", "ExecStart=/usr/local/bin/itzo", "Restart=always", "StandardOutput=append:/var/log/itzo/itzo.log"} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("the unit lacks %q:\n%s", line, unit)
 		}
