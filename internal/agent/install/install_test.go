@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -190,4 +191,27 @@ func TestPause(t *testing.T) {
 		}
 		clear(m.served)
 	}
+}
+
+// TestRestartWaitsForTheEnd of the containerd that ran, and for another.
+func TestRestartWaitsForTheEnd(t *testing.T) {
+	m := newMachine(t, nil)
+	running := exec.CommandContext(t.Context(), "/bin/sleep", "1000")
+	must(t, running.Start())
+	process := fmt.Sprintf("root/proc/%d/comm", running.Process.Pid)
+	m.write(process, "containerd\n", 0o600)
+	m.write("root/proc/1/comm", "init\n", 0o600)
+	restarted := make(chan error, 1)
+	go func() { restarted <- m.installer.restart(t.Context()) }()
+	if err := running.Wait(); err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("it ended with %v", err)
+	}
+	select {
+	case err := <-restarted:
+		t.Errorf("not waited for: %v", err)
+	default:
+	}
+	must(t, os.Remove(filepath.Join(m.dir, process)))
+	m.listen()
+	must(t, <-restarted)
 }

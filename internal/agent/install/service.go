@@ -68,22 +68,37 @@ func (i *Installer) restart(ctx context.Context) error {
 	case i.openRC():
 		return run(ctx, "rc-service", containerd, "restart")
 	}
-	i.kill() // whoever keeps it starts it again
-	return nil
+	if !i.end(ctx) {
+		return nil
+	}
+	return i.waitForAnswer(ctx) // whoever keeps it starts it again
 }
 
-func (i *Installer) kill() {
+// end ends every containerd, and says whether there was one: nothing may be begun
+// with one that is about to end.
+func (i *Installer) end(ctx context.Context) (ended bool) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	processes, err := filepath.Glob(i.path("/proc/[0-9]*"))
 	if err != nil {
-		return
+		return false
 	}
 	for _, process := range processes {
-		name, err := os.ReadFile(filepath.Join(process, "comm"))
-		pid, bad := strconv.Atoi(filepath.Base(process))
-		if err == nil && bad == nil && strings.TrimSpace(string(name)) == containerd {
-			_ = syscall.Kill(pid, syscall.SIGTERM)
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil || !isContainerd(process) || syscall.Kill(pid, syscall.SIGTERM) != nil {
+			continue
+		}
+		ended = true
+		for isContainerd(process) && sleep(ctx, 10*time.Millisecond) == nil {
 		}
 	}
+	return ended
+}
+
+// isContainerd looks into a process's directory in /proc.
+func isContainerd(process string) bool {
+	name, err := os.ReadFile(filepath.Join(process, "comm"))
+	return err == nil && strings.TrimSpace(string(name)) == containerd
 }
 
 func (i *Installer) keptPath() string { return filepath.Join(i.config.StateDir, keptFile) }
@@ -100,7 +115,7 @@ func (i *Installer) startKept(ctx context.Context, changed bool) error {
 		return fmt.Errorf("noting that containerd is the agent's to start: %w", err)
 	}
 	if changed {
-		i.kill()
+		i.end(ctx)
 	}
 	if !i.answers() {
 		command, err := i.spawn(ctx)
