@@ -33,6 +33,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/controllers/cell"
 	"kip.elotl.co/controllers/cellclass"
+	"kip.elotl.co/controllers/garbage"
 	"kip.elotl.co/controllers/pod"
 	"kip.elotl.co/controllers/prices"
 	"kip.elotl.co/internal/agentfiles"
@@ -198,6 +199,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
+	if err := collectGarbage(mgr, live, cloud, clusterID); err != nil {
+		return err
+	}
 	agent, err := serveAgent(mgr, o)
 	if err != nil {
 		return err
@@ -264,6 +268,17 @@ func serveAgent(mgr ctrl.Manager, o options) (cell.AgentSource, error) {
 	}
 	url := cmp.Or(strings.TrimSuffix(o.agentURL, "/"), "http://"+net.JoinHostPort(o.nodeAddress, port))
 	return cell.AgentSource{URL: url, Version: version, SHA256: files.SHA256()}, nil
+}
+
+// collectGarbage has the leader end what no Cell owns.
+func collectGarbage(mgr ctrl.Manager, live client.Reader, cloud *aws.Client, clusterID string) error {
+	collector := garbage.New(garbage.Options{
+		Live: live, Cloud: cloud, Clock: clock.RealClock{}, Log: mgr.GetLogger().WithName("garbage"), ClusterID: clusterID,
+	})
+	if err := mgr.Add(collector); err != nil {
+		return fmt.Errorf("adding the garbage collector: %w", err)
+	}
+	return nil
 }
 
 // newCatalogue makes the catalogue, which the manager keeps up to date.

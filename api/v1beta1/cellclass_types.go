@@ -145,6 +145,7 @@ type CellClassSpec struct {
 
 // CloudInitSource is a key of a ConfigMap or of a Secret.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.secretKeyRef) || self.secretKeyRef.name != 'kip-ca'",message="secretKeyRef.name must not be kip-ca, which holds the key of the cells' authority"
 // +kubebuilder:validation:XValidation:rule="has(self.configMapKeyRef) != has(self.secretKeyRef)",message="one of configMapKeyRef and secretKeyRef is required, not both"
 type CloudInitSource struct {
 	// +optional

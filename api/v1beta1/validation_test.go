@@ -203,6 +203,7 @@ func TestClassFields(t *testing.T) {
 
 		{"cloudInitFrom", object{"configMapKeyRef": object{"name": "cells", "key": "user-data"}}, ""},
 		{"cloudInitFrom", object{"secretKeyRef": object{"name": "cells", "key": "user-data"}}, ""},
+		{"cloudInitFrom", object{"secretKeyRef": object{"name": "kip-ca", "key": "tls.key"}}, "must not be kip-ca"},
 		{"cloudInitFrom", object{}, "one of configMapKeyRef and secretKeyRef is required"},
 		{"cloudInitFrom", object{"configMapKeyRef": object{"name": "a", "key": "b"}, "secretKeyRef": object{"name": "a", "key": "b"}}, "not both"},
 		{"cloudInitFrom", object{"configMapKeyRef": object{"name": "cells"}}, "spec.cloudInitFrom.configMapKeyRef.key"},

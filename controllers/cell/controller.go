@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -179,11 +180,11 @@ func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, err
 func (c *Controller) readClass(ctx context.Context, s *scope) error {
 	class := &v1beta1.CellClass{}
 	err := c.Client.Get(ctx, client.ObjectKey{Name: s.cell.Spec.CellClassName}, class)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading CellClass %q: %w", s.cell.Spec.CellClassName, err)
+	if apierrors.IsNotFound(err) {
+		return nil
 	}
 	if err != nil {
-		return nil
+		return fmt.Errorf("reading CellClass %q: %w", s.cell.Spec.CellClassName, err)
 	}
 	s.class = class
 	if isReady(s.cell) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (c *Controller) putParameters(ctx context.Context, s *scope, attempt *v1bet
 	instance := s.cell.Status.InstanceID
 	tags := c.identityTags(s.cell)
 	tags[tagUserID], tags[tagControllerID], tags[tagNametag] = role+":"+instance, c.ClusterID, s.class.Name
-	for _, p := range parameters {
+	for _, p := range slices.Backward(parameters) { // whoever finds the first chunk finds all
 		secret := cloud.Secret{
 			Name: parametersPath(instance) + "/" + p.Name, Value: p.Value,
 			KMSKeyID: s.class.Spec.AWS.ParameterStore.KMSKeyID, Tags: tags,

@@ -1,6 +1,9 @@
 package cloud
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Parameters keeps small texts, and holds what others publish.
 type Parameters interface {
@@ -12,6 +15,15 @@ type Parameters interface {
 	// DeleteSecrets deletes all parameters below a path, such as
 	// /kip/cells/i-0123456789abcdef0; nil when there are none.
 	DeleteSecrets(ctx context.Context, path string) error
+	// Secrets lists the parameters below a path, however deep, that carry all of
+	// the tags, without their values.
+	Secrets(ctx context.Context, path string, tags map[string]string) ([]SecretInfo, error)
+}
+
+// SecretInfo is what is told of a Secret without its value.
+type SecretInfo struct {
+	Name     string
+	Modified time.Time
 }
 
 // Secret is an encrypted parameter.

@@ -89,3 +89,23 @@ func (c *Client) DeleteSecrets(ctx context.Context, path string) error {
 	}
 	return nil
 }
+
+// Secrets implements cloud.Parameters.
+func (c *Client) Secrets(ctx context.Context, path string, tags map[string]string) ([]cloud.SecretInfo, error) {
+	filters := []types.ParameterStringFilter{{Key: aws.String("Path"), Option: aws.String("Recursive"), Values: []string{path}}}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		filters = append(filters, types.ParameterStringFilter{Key: aws.String("tag:" + key), Values: []string{tags[key]}})
+	}
+	var found []cloud.SecretInfo
+	pages := ssm.NewDescribeParametersPaginator(c.ssm, &ssm.DescribeParametersInput{ParameterFilters: filters})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, sortedOf("ssm", "DescribeParameters", err)
+		}
+		for _, p := range page.Parameters {
+			found = append(found, cloud.SecretInfo{Name: aws.ToString(p.Name), Modified: aws.ToTime(p.LastModifiedDate)})
+		}
+	}
+	return found, nil
+}

@@ -105,3 +105,18 @@ func TestInstanceProfile(t *testing.T) {
 		}
 	}
 }
+
+func TestSecrets(t *testing.T) {
+	e := newEmulator(t)
+	for name, cluster := range map[string]string{
+		"/kip/cells/i-1/config-0": "ours", "/kip/cells/i-1/config-1": "ours", "/kip/cells/i-2/config": "theirs", "/kip/other": "ours",
+	} {
+		if err := e.PutSecret(t.Context(), cloud.Secret{Name: name, Value: "x", Tags: map[string]string{"cluster": cluster}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := e.Secrets(t.Context(), "/kip/cells", map[string]string{"cluster": "ours"})
+	if err != nil || len(found) != 2 || found[0].Name != "/kip/cells/i-1/config-0" || found[1].Name != "/kip/cells/i-1/config-1" || found[0].Modified.IsZero() {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
