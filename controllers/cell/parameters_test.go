@@ -122,6 +122,32 @@ func TestStoreRefuses(t *testing.T) {
 	}
 }
 
+// TestKilledBeforeTheParameters were put: whoever goes on puts them, for the
+// instance that is there.
+func TestKilledBeforeTheParameters(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(storing)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "InternalServerError"}}})
+	cell := b.cell()
+	fixture.Eventually(t, "the instance is launched, and nothing is stored", func(context.Context) error {
+		if len(b.cloud.Calls("RunInstances")) == 0 || len(b.cloud.Calls("PutParameter")) == 0 {
+			return fmt.Errorf("%d launches", len(b.cloud.Calls("RunInstances")))
+		}
+		return nil
+	})
+	b.stop()
+	if n := len(b.stored()); n != 0 {
+		t.Fatalf("%d parameters are stored", n)
+	}
+	b.cloud.Spoil(t, faults.Plan{})
+	b.start()
+	is := b.ready(cell)
+	b.waitForParameters(0)
+	if n := len(b.cloud.Instances(is)); n != 1 {
+		t.Errorf("%d instances", n)
+	}
+}
+
 // TestLostInstanceLeavesNoParameters behind: the next one has its own.
 func TestLostInstanceLeavesNoParameters(t *testing.T) {
 	b := newBench(t, silent).start()
