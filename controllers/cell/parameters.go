@@ -48,6 +48,9 @@ func (c *Controller) parameters(ctx context.Context, s *scope) (outcome, error) 
 	if wait := c.stores.due(uid); wait > 0 {
 		return outcome{after: wait}, nil
 	}
+	if wait := c.Cloud.SecretDelay(); wait > 0 {
+		return outcome{after: wait}, nil // the worker is left to others, such as those that end
+	}
 	err := c.putParameters(ctx, s, attempt)
 	if answer := (*cloud.Error)(nil); errors.As(err, &answer) {
 		notReady(s.cell, reasonOf(err), err.Error())

@@ -12,6 +12,10 @@ type Parameters interface {
 	Parameters(ctx context.Context, names []string) (map[string]string, error)
 	// PutSecret stores an encrypted parameter, in place of one of that name.
 	PutSecret(ctx context.Context, secret Secret) error
+	// SecretDelay is zero when PutSecret may be called now. Else so many calls
+	// wait for the rate limit already that another would only hold up its
+	// caller: it is when to ask again.
+	SecretDelay() time.Duration
 	// DeleteSecrets deletes all parameters below a path, such as
 	// /kip/cells/i-0123456789abcdef0; nil when there are none.
 	DeleteSecrets(ctx context.Context, path string) error

@@ -153,9 +153,14 @@ func (l *limiter) admit(ctx context.Context, action string, buckets []*bucket, c
 }
 
 // LaunchDelay implements cloud.Instances.
-func (c *Client) LaunchDelay() time.Duration {
+func (c *Client) LaunchDelay() time.Duration { return c.limits.delay("RunInstances") }
+
+// SecretDelay implements cloud.Parameters.
+func (c *Client) SecretDelay() time.Duration { return c.limits.delay("PutParameter") }
+
+func (l *limiter) delay(action string) time.Duration {
 	var longest time.Duration
-	for _, b := range c.limits.of("RunInstances", false) {
+	for _, b := range l.of(action, false) {
 		longest = max(longest, b.delay())
 	}
 	return longest
