@@ -10,8 +10,9 @@ import (
 // shows and how actions ended, and answers the next actions and the status; it
 // does nothing by itself and knows no clock, no goroutine and no lock.
 type machine struct {
-	rec        *record
-	obs        Observation
+	rec *record
+	obs Observation
+	// containers are the init containers, and then the others.
 	containers []*containerState
 	sandbox    try
 	// stopped holds the sandboxes whose network is known to be taken away.
@@ -27,6 +28,7 @@ type machine struct {
 // runtime shows.
 type containerState struct {
 	spec *corev1.Container
+	role role
 	// image is at hand for the next start; nil until it was looked for.
 	image *Image
 	pull  try
@@ -35,6 +37,8 @@ type containerState struct {
 	// failed is repeated at stopAgain.
 	stopBy    time.Time
 	stopAgain time.Time
+	// held is set once the stop had to wait for others to end.
+	held bool
 	// restartAt is set while a restart is held back.
 	restartAt   time.Time
 	restartWait time.Duration
@@ -60,8 +64,8 @@ func newMachine(rec *record) *machine {
 		rec.Backoff = map[string]backoff{}
 	}
 	m := &machine{rec: rec, stopped: map[string]bool{}, underWay: map[string]time.Time{}}
-	for i := range rec.Pod.Spec.Containers {
-		m.containers = append(m.containers, &containerState{spec: &rec.Pod.Spec.Containers[i]})
+	for _, spec := range allContainers(rec.Pod) {
+		m.containers = append(m.containers, &containerState{spec: spec, role: roleOf(rec.Pod, spec)})
 	}
 	return m
 }
@@ -70,8 +74,8 @@ func newMachine(rec *record) *machine {
 // that a running container depends on.
 func (m *machine) replacePod(pod *corev1.Pod) {
 	m.rec.Pod = pod
-	for i := range pod.Spec.Containers {
-		m.containers[i].spec = &pod.Spec.Containers[i]
+	for i, spec := range allContainers(pod) {
+		m.containers[i].spec = spec
 	}
 }
 
@@ -99,7 +103,7 @@ func (m *machine) step(now time.Time, obs Observation) []action {
 	var actions []action
 	switch {
 	case m.terminal():
-	case m.stopWanted():
+	case m.endWanted(now):
 		actions = m.stepStop(now)
 	default:
 		actions = m.stepRun(now)
@@ -111,6 +115,15 @@ func (m *machine) step(now time.Time, obs Observation) []action {
 	return append(actions, m.collect(now)...)
 }
 
+// endWanted says whether the pod is to end: somebody wants that, or it has
+// nothing left to do, so that what still runs of it has its grace period.
+func (m *machine) endWanted(now time.Time) bool {
+	if !m.stopWanted() && m.finished() {
+		m.stop(now.Add(gracePeriod(m.rec.Pod)))
+	}
+	return m.stopWanted()
+}
+
 // stepRun brings containers up, and up again.
 func (m *machine) stepRun(now time.Time) []action {
 	sandbox := m.readySandbox()
@@ -120,28 +133,33 @@ func (m *machine) stepRun(now time.Time) []action {
 	}
 	var actions []action
 	sandboxWanted := false
-	for _, c := range m.containers {
+	for _, c := range m.turn(sandbox) {
 		attempt, wanted := m.wantsStart(now, c)
 		if !wanted {
 			actions = append(actions, m.mend(now, c)...)
 			continue
 		}
 		sandboxWanted = true
-		if c.image == nil {
-			actions = append(actions, m.pullImage(now, c)...)
-			continue
-		}
-		if sandbox != nil && m.ready(now, &c.start) {
-			m.noteRestart(now, c)
-			c.start.pending = true
-			actions = append(actions, action{kind: startContainer, container: c.spec.Name,
-				attempt: attempt, sandbox: *sandbox, image: *c.image})
-		}
+		actions = append(actions, m.bringUp(now, c, attempt, sandbox)...)
 	}
 	if sandbox == nil && sandboxWanted {
 		actions = append(actions, m.newSandbox(now)...)
 	}
 	return actions
+}
+
+// bringUp goes on with the start of a container: first its image, then the
+// container in its sandbox, which is nil as long as there is none.
+func (m *machine) bringUp(now time.Time, c *containerState, attempt uint32, sandbox *Sandbox) []action {
+	if c.image == nil {
+		return m.pullImage(now, c)
+	}
+	if sandbox == nil || !m.ready(now, &c.start) {
+		return nil
+	}
+	m.noteRestart(now, c)
+	c.start.pending = true
+	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image}}
 }
 
 // wantsStart says whether a container is to be started now, and as which
@@ -155,7 +173,7 @@ func (m *machine) wantsStart(now time.Time, c *containerState) (attempt uint32, 
 	if !ended {
 		return 0, m.latest(c.spec.Name) == nil
 	}
-	if !restarts(m.rec.Pod.Spec.RestartPolicy, end.ExitCode) {
+	if !m.again(c, end) {
 		return 0, false
 	}
 	backoff := m.rec.Backoff[c.spec.Name]
@@ -216,54 +234,6 @@ func (m *machine) newSandbox(now time.Time) []action {
 	}
 	m.sandbox.pending = true
 	return []action{{kind: runSandbox, attempt: attempt}}
-}
-
-// stepStop ends the containers.
-func (m *machine) stepStop(now time.Time) []action {
-	var actions []action
-	for _, c := range m.containers {
-		c.restartAt = time.Time{}
-		if c.pull.pending {
-			actions = append(actions, action{kind: cancelPull, container: c.spec.Name})
-		}
-		if c.start.pending {
-			continue
-		}
-		latest := m.latest(c.spec.Name)
-		switch {
-		case latest == nil || latest.State == ContainerExited:
-		case latest.State == ContainerCreated:
-			actions = append(actions, m.mend(now, c)...)
-		default:
-			actions = append(actions, m.stopOne(now, c, latest.ID)...)
-		}
-	}
-	return actions
-}
-
-// stopOne stops a container, unless that is under way with the same deadline.
-func (m *machine) stopOne(now time.Time, c *containerState, id string) []action {
-	if !c.stopBy.IsZero() && !m.rec.StopBy.Before(c.stopBy) {
-		return nil
-	}
-	if now.Before(c.stopAgain) {
-		m.wakeAt(c.stopAgain)
-		return nil
-	}
-	c.stopBy = m.rec.StopBy
-	return []action{{kind: stopContainer, container: c.spec.Name, id: id, grace: max(m.rec.StopBy.Sub(now), 0)}}
-}
-
-// stopSandboxes stops every sandbox, with what is left in it. One that is dead
-// already still holds the pod's address until it is stopped.
-func (m *machine) stopSandboxes(now time.Time) []action {
-	var actions []action
-	for _, sandbox := range m.obs.Sandboxes {
-		if !m.stopped[sandbox.ID] || m.runsIn(sandbox.ID) {
-			actions = append(actions, m.once(now, action{kind: stopSandbox, id: sandbox.ID})...)
-		}
-	}
-	return actions
 }
 
 // collect removes runs of containers older than the last but one, whose end is

@@ -95,9 +95,9 @@ func (a *Agent) logTail(ctx context.Context, id ContainerID) (string, error) {
 }
 
 func containerNamed(pod *corev1.Pod, name string) *corev1.Container {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == name {
-			return &pod.Spec.Containers[i]
+	for _, container := range allContainers(pod) {
+		if container.Name == name {
+			return container
 		}
 	}
 	return nil

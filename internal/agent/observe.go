@@ -48,9 +48,11 @@ func (m *machine) ended(c *containerState) (*corev1.ContainerStateTerminated, ui
 }
 
 func (m *machine) oldStatus(name string) *corev1.ContainerStatus {
-	for i := range m.rec.Status.ContainerStatuses {
-		if status := &m.rec.Status.ContainerStatuses[i]; status.Name == name {
-			return status
+	for _, list := range [][]corev1.ContainerStatus{m.rec.Status.InitContainerStatuses, m.rec.Status.ContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +12,7 @@ import (
 // Waiting and terminated reasons as the kubelet writes them.
 const (
 	reasonCreating        = "ContainerCreating"
+	reasonInitializing    = "PodInitializing"
 	reasonPull            = "ErrImagePull"
 	reasonPullBackoff     = "ImagePullBackOff"
 	reasonNeverPull       = "ErrImageNeverPull"
@@ -46,13 +46,16 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 	m.addresses(&status)
 	ended := m.stopWanted() && !m.anyRunning() && !m.busy()
 	for _, c := range m.containers {
-		container := m.containerStatus(now, c)
-		if ended || m.terminal() {
-			neverRan(&container)
+		list := &status.ContainerStatuses
+		if c.role != mainContainer {
+			list = &status.InitContainerStatuses
 		}
-		status.ContainerStatuses = append(status.ContainerStatuses, container)
+		*list = append(*list, m.containerStatus(now, c))
 	}
-	status.Phase = phase(&m.rec.Pod.Spec, status.ContainerStatuses, ended)
+	if ended || m.terminal() {
+		neverRan(&m.rec.Pod.Spec, &status)
+	}
+	status.Phase = phase(&m.rec.Pod.Spec, &status, ended)
 	if m.terminal() {
 		status.Phase = old.Phase
 	}
@@ -95,16 +98,16 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		}
 		if latest.State == ContainerRunning {
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(latest.StartedAt)}
-			*status.Started = true
-			// Without probes a container is ready as soon as it runs.
-			status.Ready = true
+			*status.Started = m.started(c, latest)
+			status.Ready = *status.Started && c.role != initContainer
 			return status
 		}
 	}
 	if end, _, ended := m.ended(c); ended {
 		status.State.Terminated = end
+		status.Ready = c.role == initContainer && end.ExitCode == 0
 	}
-	if waiting := m.waiting(now, c); waiting != nil && !m.terminal() {
+	if waiting := m.waiting(now, c); waiting != nil {
 		if status.State.Terminated != nil {
 			status.LastTerminationState = corev1.ContainerState{Terminated: status.State.Terminated}
 		}
@@ -118,8 +121,10 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerStateWaiting {
 	_, _, ended := m.ended(c)
 	switch {
-	case m.stopWanted() && ended:
+	case (m.stopWanted() || m.terminal()) && ended:
 		return nil
+	case m.terminal():
+		return &corev1.ContainerStateWaiting{Reason: m.startReason()}
 	case !c.restartAt.IsZero():
 		return &corev1.ContainerStateWaiting{Reason: reasonCrashLoop, Message: fmt.Sprintf(
 			"back-off %s restarting failed container=%s pod=%s_%s(%s)",
@@ -131,9 +136,17 @@ func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerSta
 	case ended:
 		return nil
 	case m.sandbox.problem != nil:
-		return &corev1.ContainerStateWaiting{Reason: cmp.Or(m.sandbox.problem.reason, reasonCreating), Message: m.sandbox.problem.message}
+		return &corev1.ContainerStateWaiting{Reason: cmp.Or(m.sandbox.problem.reason, m.startReason()), Message: m.sandbox.problem.message}
 	}
-	return &corev1.ContainerStateWaiting{Reason: reasonCreating}
+	return &corev1.ContainerStateWaiting{Reason: m.startReason()}
+}
+
+// startReason is why a container waits that nothing keeps from being started.
+func (m *machine) startReason() string {
+	if len(m.rec.Pod.Spec.InitContainers) > 0 {
+		return reasonInitializing
+	}
+	return reasonCreating
 }
 
 func pullWaiting(now time.Time, c *containerState) *corev1.ContainerStateWaiting {
@@ -145,17 +158,28 @@ func pullWaiting(now time.Time, c *containerState) *corev1.ContainerStateWaiting
 	return waiting
 }
 
-// neverRan turns a container that still waits into one that ended, since
-// nothing will be started any more.
-func neverRan(status *corev1.ContainerStatus) {
-	if status.State.Waiting == nil {
-		return
+// neverRan turns containers that still wait into ones that ended, since nothing
+// will be started any more. Those whose turn never came stay waiting.
+func neverRan(spec *corev1.PodSpec, status *corev1.PodStatus) {
+	initialized := initialized(spec, status).Status == corev1.ConditionTrue
+	for i := range status.InitContainerStatuses {
+		endWaiting(&status.InitContainerStatuses[i], false)
 	}
+	for i := range status.ContainerStatuses {
+		endWaiting(&status.ContainerStatuses[i], initialized)
+	}
+}
+
+// endWaiting shows a container's last end; lost says that one without any has
+// one nevertheless.
+func endWaiting(status *corev1.ContainerStatus, lost bool) {
 	end := status.LastTerminationState.Terminated
-	if end == nil {
+	if end == nil && lost {
 		end = lostTermination()
 	}
-	status.State = corev1.ContainerState{Terminated: end}
+	if status.State.Waiting != nil && end != nil {
+		status.State = corev1.ContainerState{Terminated: end}
+	}
 }
 
 func lostTermination() *corev1.ContainerStateTerminated {
@@ -179,89 +203,4 @@ func termination(container *Container) *corev1.ContainerStateTerminated {
 		FinishedAt:  metav1.NewTime(container.FinishedAt),
 		ContainerID: container.URI,
 	}
-}
-
-// phase is the kubelet's: pending until every container was started once,
-// running until none will run any more.
-func phase(spec *corev1.PodSpec, containers []corev1.ContainerStatus, ended bool) corev1.PodPhase {
-	var running, succeeded, final int
-	for i := range containers {
-		state, last := &containers[i].State, &containers[i].LastTerminationState
-		switch {
-		case state.Running != nil:
-			running++
-		case state.Terminated != nil:
-			if state.Terminated.ExitCode == 0 {
-				succeeded++
-			}
-			if ended || !restarts(spec.RestartPolicy, state.Terminated.ExitCode) {
-				final++
-			}
-		case last.Terminated == nil:
-			return corev1.PodPending
-		}
-	}
-	switch {
-	case running > 0 || final < len(containers):
-		return corev1.PodRunning
-	case succeeded == len(containers):
-		return corev1.PodSucceeded
-	default:
-		return corev1.PodFailed
-	}
-}
-
-// conditions are those of the kubelet, with times of their own transitions.
-func (m *machine) conditions(now time.Time, status *corev1.PodStatus) []corev1.PodCondition {
-	ready := containersReady(status)
-	conditions := []corev1.PodCondition{
-		{Type: corev1.PodReadyToStartContainers, Status: boolStatus(m.sandboxUp())},
-		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue},
-		ready,
-		ready,
-	}
-	if status.Phase == corev1.PodSucceeded {
-		conditions[1].Reason = "PodCompleted"
-	}
-	conditions[2].Type, conditions[3].Type = corev1.PodReady, corev1.ContainersReady
-	for i := range conditions {
-		condition := &conditions[i]
-		condition.ObservedGeneration = m.rec.Pod.Generation
-		condition.LastTransitionTime = metav1.NewTime(now)
-		for _, old := range m.rec.Status.Conditions {
-			if old.Type == condition.Type && old.Status == condition.Status {
-				condition.LastTransitionTime = old.LastTransitionTime
-			}
-		}
-	}
-	return conditions
-}
-
-func containersReady(status *corev1.PodStatus) corev1.PodCondition {
-	condition := corev1.PodCondition{Status: corev1.ConditionFalse}
-	var unready []string
-	for _, container := range status.ContainerStatuses {
-		if !container.Ready {
-			unready = append(unready, container.Name)
-		}
-	}
-	switch {
-	case status.Phase == corev1.PodSucceeded:
-		condition.Reason = "PodCompleted"
-	case status.Phase == corev1.PodFailed:
-		condition.Reason = "PodFailed"
-	case len(unready) > 0:
-		condition.Reason = "ContainersNotReady"
-		condition.Message = fmt.Sprintf("containers with unready status: [%s]", strings.Join(unready, " "))
-	default:
-		condition.Status = corev1.ConditionTrue
-	}
-	return condition
-}
-
-func boolStatus(value bool) corev1.ConditionStatus {
-	if value {
-		return corev1.ConditionTrue
-	}
-	return corev1.ConditionFalse
 }

@@ -139,10 +139,23 @@ func (a *Agent) checkPod(pod *corev1.Pod) field.ErrorList {
 	if len(pod.Spec.Containers) == 0 {
 		errs = append(errs, field.Required(spec.Child("containers"), ""))
 	}
+	errs = append(errs, checkContainers(pod, volumes, spec)...)
+	return errs
+}
+
+// checkContainers refuses containers that cannot be told apart or mount what is
+// not there.
+func checkContainers(pod *corev1.Pod, volumes map[string]bool, spec *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	names := map[string]bool{}
-	for i, container := range pod.Spec.Containers {
-		path := spec.Child("containers").Index(i)
-		check(path.Child("name"), container.Name, validation.IsDNS1123Label(container.Name))
+	for i, container := range allContainers(pod) {
+		path := spec.Child("containers").Index(i - len(pod.Spec.InitContainers))
+		if i < len(pod.Spec.InitContainers) {
+			path = spec.Child("initContainers").Index(i)
+		}
+		for _, problem := range validation.IsDNS1123Label(container.Name) {
+			errs = append(errs, field.Invalid(path.Child("name"), container.Name, problem))
+		}
 		if names[container.Name] {
 			errs = append(errs, field.Duplicate(path.Child("name"), container.Name))
 		}

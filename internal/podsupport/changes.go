@@ -2,6 +2,7 @@ package podsupport
 
 import (
 	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,12 +16,18 @@ import (
 func Changes(old, new *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	was, is := lasting(old), lasting(new)
-	errs := differences(was, is, path, "Containers")
-	if len(was.Containers) != len(is.Containers) {
-		return append(errs, field.Forbidden(path.Child("containers"), "cannot change on a running cell"))
+	errs := differences(was, is, path, "InitContainers", "Containers")
+	errs = append(errs, containerChanges(was.InitContainers, is.InitContainers, path.Child("initContainers"))...)
+	return append(errs, containerChanges(was.Containers, is.Containers, path.Child("containers"))...)
+}
+
+func containerChanges(was, is []corev1.Container, path *field.Path) field.ErrorList {
+	if len(was) != len(is) {
+		return field.ErrorList{field.Forbidden(path, "cannot change on a running cell")}
 	}
-	for i := range was.Containers {
-		errs = append(errs, differences(&was.Containers[i], &is.Containers[i], path.Child("containers").Index(i), "")...)
+	var errs field.ErrorList
+	for i := range was {
+		errs = append(errs, differences(&was[i], &is[i], path.Index(i))...)
 	}
 	return errs
 }
@@ -29,18 +36,20 @@ func lasting(pod *corev1.Pod) *corev1.PodSpec {
 	spec := pod.Spec.DeepCopy()
 	othersBusiness(spec)
 	spec.TerminationGracePeriodSeconds = nil
-	for i := range spec.Containers {
-		spec.Containers[i].Env = nil
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			containers[i].Env = nil
+		}
 	}
 	return spec
 }
 
-func differences(old, new any, path *field.Path, except string) field.ErrorList {
+func differences(old, new any, path *field.Path, except ...string) field.ErrorList {
 	was, is := reflect.ValueOf(old).Elem(), reflect.ValueOf(new).Elem()
 	var errs field.ErrorList
 	for i := range was.NumField() {
 		member := was.Type().Field(i)
-		if member.Name == except || equality.Semantic.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+		if slices.Contains(except, member.Name) || equality.Semantic.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
 			continue
 		}
 		errs = append(errs, field.Forbidden(path.Child(jsonName(member)), "cannot change on a running cell"))

@@ -28,9 +28,10 @@ func TestChanges(t *testing.T) {
 			p.Spec.Containers[0].Resources.Limits[corev1.ResourceCPU] = resource.MustParse("2")
 		},
 			[]string{"spec.containers[0].resources"}},
-		"volumes":    {func(p *corev1.Pod) { p.Spec.Volumes = nil }, []string{"spec.volumes"}},
-		"containers": {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, []string{"spec.containers"}},
-		"policy":     {func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }, []string{"spec.restartPolicy"}},
+		"volumes":        {func(p *corev1.Pod) { p.Spec.Volumes = nil }, []string{"spec.volumes"}},
+		"containers":     {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, []string{"spec.containers"}},
+		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers[0].Image = "other" }, []string{"spec.initContainers[0].image"}},
+		"policy":         {func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }, []string{"spec.restartPolicy"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,10 +9,15 @@ import (
 )
 
 func (c *checker) containers(spec *corev1.PodSpec, path *field.Path) {
+	for i := range spec.InitContainers {
+		container := &spec.InitContainers[i]
+		forget(&container.RestartPolicy, corev1.ContainerRestartPolicyAlways)
+		c.container(container, path.Child("initContainers").Index(i))
+	}
 	for i := range spec.Containers {
 		c.container(&spec.Containers[i], path.Child("containers").Index(i))
 	}
-	spec.Containers = nil
+	spec.InitContainers, spec.Containers = nil, nil
 }
 
 func (c *checker) container(container *corev1.Container, path *field.Path) {

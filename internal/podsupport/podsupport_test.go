@@ -49,6 +49,10 @@ func defaulted() *corev1.Pod {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 		}},
+		InitContainers: []corev1.Container{
+			{Name: "before", Image: "busybox"},
+			{Name: "beside", Image: "busybox", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways)},
+		},
 		Volumes: []corev1.Volume{
 			{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: ptr(int32(0o644))}}},
 			{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
@@ -91,8 +95,12 @@ func TestRefusedByPath(t *testing.T) {
 			[]string{"spec.containers[0].livenessProbe"}},
 		{"hook", func(s *corev1.PodSpec) { s.Containers[0].Lifecycle = &corev1.Lifecycle{} },
 			[]string{"spec.containers[0].lifecycle"}},
-		{"init containers", func(s *corev1.PodSpec) { s.InitContainers = []corev1.Container{{}} },
-			[]string{"spec.initContainers"}},
+		{"in an init container", func(s *corev1.PodSpec) {
+			s.InitContainers = []corev1.Container{{Ports: []corev1.ContainerPort{{HostPort: 80}}}}
+		}, []string{"spec.initContainers[0].ports[0].hostPort"}},
+		{"init container's policy", func(s *corev1.PodSpec) {
+			s.InitContainers = []corev1.Container{{RestartPolicy: ptr(corev1.ContainerRestartPolicyOnFailure)}}
+		}, []string{"spec.initContainers[0].restartPolicy"}},
 		{"host namespaces", func(s *corev1.PodSpec) { s.HostNetwork, s.HostPID = true, true },
 			[]string{"spec.hostNetwork", "spec.hostPID"}},
 		{"user namespace", func(s *corev1.PodSpec) { s.HostUsers = ptr(false) }, []string{"spec.hostUsers"}},
@@ -181,7 +189,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
 			"enableServiceLinks", "terminationGracePeriodSeconds", "hostname", "subdomain", "hostAliases",
-			"dnsConfig", "securityContext", "volumes", "containers",
+			"dnsConfig", "securityContext", "volumes", "initContainers", "containers",
 			"hostUsers", // true is the default
 		},
 		"spec.securityContext": {"runAsUser", "runAsGroup", "runAsNonRoot", "supplementalGroups"},

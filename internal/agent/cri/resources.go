@@ -1,6 +1,8 @@
 package cri
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -54,8 +56,8 @@ func oomScore(pod *corev1.Pod, container *corev1.Container, memoryCapacity int64
 // limits of CPU and memory equal its requests.
 func qosClass(pod *corev1.Pod) corev1.PodQOSClass {
 	guaranteed, bestEffort := true, true
-	for i := range pod.Spec.Containers {
-		own := pod.Spec.Containers[i].Resources
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		own := container.Resources
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			limit, request := own.Limits[name], own.Requests[name]
 			if !limit.IsZero() || !request.IsZero() {

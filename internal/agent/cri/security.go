@@ -1,6 +1,8 @@
 package cri
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -33,8 +35,8 @@ func sandboxSecurity(pod *corev1.Pod) *runtimeapi.LinuxSandboxSecurityContext {
 		NamespaceOptions: namespaces(),
 		Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
 	}
-	for i := range pod.Spec.Containers {
-		if own := pod.Spec.Containers[i].SecurityContext; own != nil && isTrue(own.Privileged) {
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if own := container.SecurityContext; own != nil && isTrue(own.Privileged) {
 			context.Privileged = true
 		}
 	}

@@ -28,8 +28,8 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 	}
 	id := r.newID(spec.Container.Name)
 	r.containers = append(r.containers, &container{
-		spec: spec,
-		run:  script.run(podOf(spec), spec.Container.Name, spec.Attempt),
+		spec: spec, ended: make(chan struct{}),
+		run: script.run(podOf(spec), spec.Container.Name, spec.Attempt),
 		Container: agent.Container{
 			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
 			Attempt: spec.Attempt, State: agent.ContainerCreated, CreatedAt: time.Now(),
@@ -71,21 +71,43 @@ func (r *Runtime) endByItself(id string) {
 	}
 }
 
-// StopContainer implements agent.Runtime: containers obey SIGTERM at once.
-func (r *Runtime) StopContainer(_ context.Context, id string, grace time.Duration) error {
+// StopContainer implements agent.Runtime.
+func (r *Runtime) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	ended, wait, exitCode := r.terminate(id, grace)
+	if ended == nil {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-ended:
+		return nil
+	case <-timer.C:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.find(id); c != nil {
+		r.finish(c, exitCode, "")
+		r.changed()
+	}
+	return nil
+}
+
+// terminate answers in which time a container that is told to ends, and how;
+// the channel is closed when it does so before, and nil when it has.
+func (r *Runtime) terminate(id string, grace time.Duration) (ended <-chan struct{}, wait time.Duration, exitCode int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.find(id)
-	if c == nil {
-		return nil
+	if c == nil || c.State == agent.ContainerExited {
+		return nil, 0, 0
 	}
-	exitCode := int32(exitTerminated)
-	if grace <= 0 {
-		exitCode = exitKilled
+	if wait := seconds(c.run.StopSeconds); grace > 0 && wait <= grace {
+		return c.ended, wait, exitTerminated
 	}
-	r.finish(c, exitCode, "")
-	r.changed()
-	return nil
+	return c.ended, max(grace, 0), exitKilled
 }
 
 // RemoveContainer implements agent.Runtime.
@@ -117,5 +139,6 @@ func (r *Runtime) finish(c *container, exitCode int32, reason string) {
 	if c.end != nil {
 		c.end.Stop()
 	}
+	close(c.ended)
 	c.State, c.FinishedAt, c.ExitCode, c.Reason = agent.ContainerExited, time.Now(), exitCode, reason
 }

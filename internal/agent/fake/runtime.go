@@ -38,6 +38,8 @@ type container struct {
 	run  Run
 	// end is the timer of the container's own end.
 	end *time.Timer
+	// ended is closed at the end.
+	ended chan struct{}
 }
 
 // NewRuntime makes a runtime without any pod.

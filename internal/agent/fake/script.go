@@ -34,13 +34,15 @@ type Run struct {
 	Reason string `json:"reason"`
 	// Forever makes the container run until it is stopped.
 	Forever bool `json:"forever"`
+	// StopSeconds is how long the container takes to end after SIGTERM.
+	StopSeconds float64 `json:"stopSeconds"`
 	// StartError makes the start fail with this message.
 	StartError string `json:"startError"`
 }
 
-func (r Run) duration() time.Duration {
-	return time.Duration(r.RunSeconds * float64(time.Second))
-}
+func (r Run) duration() time.Duration { return seconds(r.RunSeconds) }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // script is what ScriptAnnotation holds.
 type script map[string][]Run
@@ -54,12 +56,15 @@ func CheckScript(pod *corev1.Pod) field.ErrorList {
 	}
 	var errs field.ErrorList
 	for _, name := range slices.Sorted(maps.Keys(s)) {
-		if !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == name }) {
+		if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers),
+			func(c corev1.Container) bool { return c.Name == name }) {
 			errs = append(errs, field.Invalid(path, name, "the pod has no container of that name"))
 		}
 		for i, run := range s[name] {
-			if run.RunSeconds < 0 || run.RunSeconds > maxRunSeconds {
-				errs = append(errs, field.Invalid(path, run.RunSeconds, fmt.Sprintf("runSeconds of %s's run %d must be from 0 to %g", name, i, maxRunSeconds)))
+			for key, seconds := range map[string]float64{"runSeconds": run.RunSeconds, "stopSeconds": run.StopSeconds} {
+				if seconds < 0 || seconds > maxRunSeconds {
+					errs = append(errs, field.Invalid(path, seconds, fmt.Sprintf("%s of %s's run %d must be from 0 to %g", key, name, i, maxRunSeconds)))
+				}
 			}
 		}
 	}
