@@ -16,6 +16,9 @@ const (
 	startContainer  actionKind = "start container"
 	stopContainer   actionKind = "stop container"
 	removeContainer actionKind = "remove container"
+	runProbe        actionKind = "run probe"
+	runHook         actionKind = "run postStart hook"
+	cancelHook      actionKind = "cancel postStart hook"
 )
 
 // action is one thing to be done, by somebody other than the machine.
@@ -30,12 +33,17 @@ type action struct {
 	grace   time.Duration
 	sandbox Sandbox
 	image   Image
+	probe   probeKind
+	// preStop has the hook of that name run before a stop.
+	preStop bool
 }
 
 // result is how an action ended.
 type result struct {
 	image Image
-	err   error
+	// passed is a probe's answer.
+	passed bool
+	err    error
 	// reason is the waiting reason that belongs to err.
 	reason string
 }
@@ -58,6 +66,11 @@ func (m *machine) done(now time.Time, a action, r result) {
 		c.start.end(now, r, backoffInitial, backoffMax)
 		// The next start looks for its image again, as the pull policy wants.
 		c.image = nil
+		c.postStart.due = c.postStart.due && r.err == nil
+	case runHook:
+		m.hookEnded(now, c, a, r)
+	case runProbe:
+		m.probed(now, c, a, r)
 	case stopContainer:
 		if r.err != nil {
 			c.stopBy, c.stopAgain = time.Time{}, now.Add(retryStop)

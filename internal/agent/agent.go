@@ -49,7 +49,7 @@ type Agent struct {
 	credentials Credentials
 	machine     *machine // nil as long as the cell has no pod
 	ended       []endedAction
-	pulls       map[string]context.CancelFunc
+	cancels     map[cancelKey]context.CancelFunc
 	info        itzo.RuntimeInfo
 	// events says that the runtime tells of changes by itself.
 	events bool
@@ -67,7 +67,7 @@ func New(config Config) (*Agent, error) {
 		hub:      newHub(rand.Text()),
 		wake:     make(chan struct{}, 1),
 		messages: map[string]string{},
-		pulls:    map[string]context.CancelFunc{},
+		cancels:  map[cancelKey]context.CancelFunc{},
 	}
 	data, err := config.Host.Load()
 	if err != nil {

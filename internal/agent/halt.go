@@ -32,6 +32,9 @@ func (m *machine) stepStop(now time.Time) []action {
 		if c.start.pending {
 			continue
 		}
+		if c.postStart.running != "" {
+			actions = append(actions, action{kind: cancelHook, container: c.spec.Name})
+		}
 		latest := m.latest(c.spec.Name)
 		switch {
 		case latest == nil || latest.State == ContainerExited:
@@ -41,7 +44,7 @@ func (m *machine) stepStop(now time.Time) []action {
 			c.held = true
 			m.wakeAt(m.rec.StopBy)
 		default:
-			actions = append(actions, m.stopOne(now, c, latest.ID)...)
+			actions = append(actions, m.stopOne(now, c, latest.ID, m.rec.StopBy)...)
 		}
 	}
 	return actions
@@ -63,20 +66,21 @@ func (m *machine) mustWait(now time.Time, index int) bool {
 }
 
 // stopOne stops a container, unless that is under way with the same deadline.
-func (m *machine) stopOne(now time.Time, c *containerState, id string) []action {
-	if !c.stopBy.IsZero() && !m.rec.StopBy.Before(c.stopBy) {
+func (m *machine) stopOne(now time.Time, c *containerState, id string, by time.Time) []action {
+	if !c.stopBy.IsZero() && !by.Before(c.stopBy) {
 		return nil
 	}
 	if now.Before(c.stopAgain) {
 		m.wakeAt(c.stopAgain)
 		return nil
 	}
-	grace := max(m.rec.StopBy.Sub(now), 0)
+	grace := max(by.Sub(now), 0)
 	if c.held {
 		grace = max(grace, leastGrace)
 	}
-	c.stopBy = m.rec.StopBy
-	return []action{{kind: stopContainer, container: c.spec.Name, id: id, grace: grace}}
+	stop := action{kind: stopContainer, container: c.spec.Name, id: id, grace: grace, preStop: c.preStopped != id}
+	c.stopBy, c.preStopped = by, id
+	return []action{stop}
 }
 
 // stopSandboxes stops every sandbox, with what is left in it. One that is dead

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +36,9 @@ type Host interface {
 	// GuardMetadata keeps what comes through the cell's network, as a pod's
 	// traffic does, from the instance's metadata, or lets it pass.
 	GuardMetadata(pass bool) error
+
+	// Dial connects to a TCP address as the cell, for the pod's probes and hooks.
+	Dial(ctx context.Context, address string) (net.Conn, error)
 
 	// OpenFile opens any file of the cell, as the protocol's file endpoint wants.
 	OpenFile(path string) (io.ReadSeekCloser, error)

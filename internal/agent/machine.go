@@ -38,7 +38,12 @@ type containerState struct {
 	stopBy    time.Time
 	stopAgain time.Time
 	// held is set once the stop had to wait for others to end.
-	held bool
+	held      bool
+	kill      kill
+	probes    map[probeKind]*probeState
+	postStart hook
+	// preStopped is the run whose preStop hook has been run.
+	preStopped string
 	// restartAt is set while a restart is held back.
 	restartAt   time.Time
 	restartWait time.Duration
@@ -65,7 +70,7 @@ func newMachine(rec *record) *machine {
 	}
 	m := &machine{rec: rec, stopped: map[string]bool{}, underWay: map[string]time.Time{}}
 	for _, spec := range allContainers(rec.Pod) {
-		m.containers = append(m.containers, &containerState{spec: spec, role: roleOf(rec.Pod, spec)})
+		m.containers = append(m.containers, &containerState{spec: spec, role: roleOf(rec.Pod, spec), probes: map[probeKind]*probeState{}})
 	}
 	return m
 }
@@ -108,6 +113,9 @@ func (m *machine) step(now time.Time, obs Observation) []action {
 	default:
 		actions = m.stepRun(now)
 	}
+	if !m.terminal() {
+		actions = append(actions, m.probeAll(now)...)
+	}
 	m.rec.Status = m.status(now)
 	if m.terminal() {
 		actions = append(actions, m.stopSandboxes(now)...)
@@ -118,7 +126,7 @@ func (m *machine) step(now time.Time, obs Observation) []action {
 // endWanted says whether the pod is to end: somebody wants that, or it has
 // nothing left to do, so that what still runs of it has its grace period.
 func (m *machine) endWanted(now time.Time) bool {
-	if !m.stopWanted() && m.finished() {
+	if !m.stopWanted() && (m.finished() || m.overdue(now)) {
 		m.stop(now.Add(gracePeriod(m.rec.Pod)))
 	}
 	return m.stopWanted()
@@ -137,6 +145,11 @@ func (m *machine) stepRun(now time.Time) []action {
 		attempt, wanted := m.wantsStart(now, c)
 		if !wanted {
 			actions = append(actions, m.mend(now, c)...)
+			actions = append(actions, m.runPostStart(c)...)
+			actions = append(actions, m.carryOut(now, c)...)
+			if c.hookPending(m.latest(c.spec.Name)) {
+				break // the kubelet starts one after the other
+			}
 			continue
 		}
 		sandboxWanted = true
@@ -159,6 +172,7 @@ func (m *machine) bringUp(now time.Time, c *containerState, attempt uint32, sand
 	}
 	m.noteRestart(now, c)
 	c.start.pending = true
+	c.kill, c.stopBy, c.postStart = kill{}, time.Time{}, hook{due: hasPostStart(c.spec)}
 	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image}}
 }
 
@@ -177,7 +191,8 @@ func (m *machine) wantsStart(now time.Time, c *containerState) (attempt uint32, 
 		return 0, false
 	}
 	backoff := m.rec.Backoff[c.spec.Name]
-	if at := backoff.wait(end.FinishedAt.Time); now.Before(at) {
+	event, counts := m.restartEvent(c, end)
+	if at := backoff.wait(event); counts && now.Before(at) {
 		c.restartAt, c.restartWait = at, backoff.Delay
 		m.wakeAt(at)
 		return 0, false
@@ -187,8 +202,12 @@ func (m *machine) wantsStart(now time.Time, c *containerState) (attempt uint32, 
 
 // noteRestart lets the next restart wait longer than this one.
 func (m *machine) noteRestart(now time.Time, c *containerState) {
-	if end, _, ended := m.ended(c); ended {
-		m.rec.Backoff[c.spec.Name] = m.rec.Backoff[c.spec.Name].next(end.FinishedAt.Time, now)
+	end, _, ended := m.ended(c)
+	if !ended {
+		return
+	}
+	if event, counts := m.restartEvent(c, end); counts {
+		m.rec.Backoff[c.spec.Name] = m.rec.Backoff[c.spec.Name].next(event, now)
 	}
 }
 

@@ -83,15 +83,13 @@ func (m *machine) passed(index int, sandbox string) bool {
 	return latest.State == ContainerExited && latest.ExitCode == 0
 }
 
-// started says whether a run of a container counts as started.
-func (m *machine) started(_ *containerState, run *Container) bool {
-	return run.State == ContainerRunning
-}
-
 // again says whether a container that has ended is to be started once more, now
 // that it is its turn.
 func (m *machine) again(c *containerState, end *corev1.ContainerStateTerminated) bool {
 	policy := m.rec.Pod.Spec.RestartPolicy
+	if policy != corev1.RestartPolicyNever && m.failedProbe(c) {
+		return true
+	}
 	switch c.role {
 	case sidecar:
 		return true

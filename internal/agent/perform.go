@@ -14,6 +14,8 @@ import (
 // job is an action with what it needs of the record.
 type job struct {
 	action
+	// hooks ends when a stop's preStop hook is not to be waited for any more.
+	hooks       context.Context //nolint:containedctx // it belongs to this one job
 	pod         *corev1.Pod
 	spec        *corev1.Container
 	ip, cellIP  netip.Addr
@@ -22,10 +24,12 @@ type job struct {
 
 // launch starts an action; the loop hears of its end. The caller holds the lock.
 func (a *Agent) launch(ctx context.Context, act action) {
-	if act.kind == cancelPull {
-		if cancel, underWay := a.pulls[act.container]; underWay {
-			cancel()
-		}
+	switch act.kind {
+	case cancelPull:
+		a.cancel(pullImage, act.container)
+		return
+	case cancelHook:
+		a.cancel(runHook, act.container)
 		return
 	}
 	rec := a.machine.rec
@@ -34,8 +38,14 @@ func (a *Agent) launch(ctx context.Context, act action) {
 		j.spec = c.spec
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	if act.kind == pullImage {
-		a.pulls[act.container] = cancel
+	j.hooks = ctx
+	switch act.kind {
+	case stopContainer:
+		// Who stops it in less time does not wait for the hook of the first stop.
+		a.cancel(stopContainer, act.container)
+		j.hooks, a.cancels[cancelKey{act.kind, act.container}] = context.WithCancel(ctx)
+	case pullImage, runHook:
+		a.cancels[cancelKey{act.kind, act.container}] = cancel
 	}
 	logr.FromContextOrDiscard(ctx).V(1).Info("Action", "action", act.kind, "container", act.container, "attempt", act.attempt)
 	a.work.Go(func() {
@@ -43,12 +53,23 @@ func (a *Agent) launch(ctx context.Context, act action) {
 		r := a.perform(ctx, j)
 		a.mu.Lock()
 		a.ended = append(a.ended, endedAction{act, r})
-		if act.kind == pullImage {
-			delete(a.pulls, act.container)
-		}
 		a.mu.Unlock()
 		a.poke()
 	})
+}
+
+// cancelKey names what can be cancelled: the newest action of a kind about a
+// container; of a stop the preStop hook.
+type cancelKey struct {
+	kind      actionKind
+	container string
+}
+
+// cancel does nothing where nothing is under way. The caller holds the lock.
+func (a *Agent) cancel(kind actionKind, container string) {
+	if cancel, known := a.cancels[cancelKey{kind, container}]; known {
+		cancel()
+	}
 }
 
 func (a *Agent) perform(ctx context.Context, j job) result {
@@ -65,7 +86,11 @@ func (a *Agent) perform(ctx context.Context, j job) result {
 	case startContainer:
 		return a.startContainer(ctx, j)
 	case stopContainer:
-		return result{err: runtime.StopContainer(ctx, j.id, j.grace)}
+		return a.stopContainer(ctx, j)
+	case runProbe:
+		return a.runProbe(ctx, j)
+	case runHook:
+		return a.runPostStart(ctx, j)
 	case removeContainer:
 		return result{err: runtime.RemoveContainer(ctx, j.id)}
 	}

@@ -23,6 +23,8 @@ type record struct {
 	// StopBy is when the last container has to be killed; zero as long as
 	// nobody wants the pod stopped.
 	StopBy time.Time `json:"stopBy,omitzero"`
+	// Overdue: the pod was active for longer than its activeDeadlineSeconds.
+	Overdue bool `json:"overdue,omitempty"`
 	// Status is the last one made: transition times and ends of containers that
 	// the runtime has forgotten come from it.
 	Status corev1.PodStatus `json:"status"`

@@ -45,6 +45,10 @@ type Runtime interface {
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
 	RemoveContainer(ctx context.Context, id string) error
 
+	// Exec runs a command in a running container and answers what it wrote, and its
+	// exit code. After a timeout that is not 0 it fails with ErrExecTimeout.
+	Exec(ctx context.Context, id string, command []string, timeout time.Duration) (output []byte, exitCode int32, err error)
+
 	// List shows all sandboxes and containers of the pod, whatever their state.
 	List(ctx context.Context, pod types.UID) (Observation, error)
 	// Watch calls changed soon after anything that List shows may have changed,

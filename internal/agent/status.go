@@ -19,6 +19,7 @@ const (
 	reasonCrashLoop       = "CrashLoopBackOff"
 	reasonCreateConfig    = "CreateContainerConfigError"
 	reasonCreateContainer = "CreateContainerError"
+	reasonPostStart       = "PostStartHookError"
 	reasonRunContainer    = "RunContainerError"
 	reasonStatusUnknown   = "ContainerStatusUnknown"
 	// reasonAddressTaken is Kip's own: the pod's address is the cell's by mistake.
@@ -59,6 +60,7 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 	if m.terminal() {
 		status.Phase = old.Phase
 	}
+	m.noteOverdue(&status)
 	status.Conditions = m.conditions(now, &status)
 	return status
 }
@@ -96,10 +98,10 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		if previous := m.newestBefore(c.spec.Name, latest.Attempt); previous != nil && previous.State == ContainerExited {
 			status.LastTerminationState = corev1.ContainerState{Terminated: termination(previous)}
 		}
-		if latest.State == ContainerRunning {
+		if latest.State == ContainerRunning && !c.hookPending(latest) && c.postStart.problem == nil {
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(latest.StartedAt)}
 			*status.Started = m.started(c, latest)
-			status.Ready = *status.Started && c.role != initContainer
+			status.Ready = m.readyNow(c, latest)
 			return status
 		}
 	}
@@ -129,6 +131,8 @@ func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerSta
 		return &corev1.ContainerStateWaiting{Reason: reasonCrashLoop, Message: fmt.Sprintf(
 			"back-off %s restarting failed container=%s pod=%s_%s(%s)",
 			c.restartWait, c.spec.Name, m.rec.Pod.Name, m.rec.Pod.Namespace, m.rec.Pod.UID)}
+	case c.postStart.problem != nil:
+		return &corev1.ContainerStateWaiting{Reason: c.postStart.problem.reason, Message: c.postStart.problem.message}
 	case c.pull.problem != nil:
 		return pullWaiting(now, c)
 	case c.start.problem != nil && !ended:

@@ -11,7 +11,7 @@ import (
 
 // Changes names what differs between two versions of one pod's spec and cannot
 // be changed while it runs. What may change: what asks nothing of an agent, the
-// grace period, and the environment, which counts from the next start on, as
+// grace period and the deadline, and the environment, which counts from the next start on, as
 // the kubelet has it with references that resolve to something new.
 func Changes(old, new *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
@@ -36,6 +36,7 @@ func lasting(pod *corev1.Pod) *corev1.PodSpec {
 	spec := pod.Spec.DeepCopy()
 	othersBusiness(spec)
 	spec.TerminationGracePeriodSeconds = nil
+	spec.ActiveDeadlineSeconds = nil
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
 			containers[i].Env = nil

@@ -36,6 +36,10 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 	c.resources(take(&container.Resources), path.Child("resources"))
 	c.mounts(take(&container.VolumeMounts), path.Child("volumeMounts"))
 	c.security(take(&container.SecurityContext), path.Child("securityContext"))
+	c.lifecycle(take(&container.Lifecycle), path.Child("lifecycle"))
+	c.probe(take(&container.StartupProbe), path.Child("startupProbe"))
+	c.probe(take(&container.LivenessProbe), path.Child("livenessProbe"))
+	c.probe(take(&container.ReadinessProbe), path.Child("readinessProbe"))
 	c.leftovers(container, path)
 }
 

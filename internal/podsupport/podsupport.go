@@ -72,6 +72,7 @@ func (c *checker) pod(spec *corev1.PodSpec, path *field.Path) {
 	oneOf(c, path.Child("restartPolicy"), take(&spec.RestartPolicy),
 		"", corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
 	spec.TerminationGracePeriodSeconds = nil
+	spec.ActiveDeadlineSeconds = nil
 	spec.Hostname = ""
 	spec.Subdomain = ""
 	for i := range spec.HostAliases {

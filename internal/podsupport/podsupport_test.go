@@ -91,10 +91,17 @@ func TestRefusedByPath(t *testing.T) {
 		change func(*corev1.PodSpec)
 		want   []string
 	}{
-		{"probe", func(s *corev1.PodSpec) { s.Containers[0].LivenessProbe = &corev1.Probe{} },
-			[]string{"spec.containers[0].livenessProbe"}},
-		{"hook", func(s *corev1.PodSpec) { s.Containers[0].Lifecycle = &corev1.Lifecycle{} },
-			[]string{"spec.containers[0].lifecycle"}},
+		{"probe of a kind", func(s *corev1.PodSpec) {
+			s.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1}}}
+		}, []string{"spec.containers[0].livenessProbe.grpc"}},
+		{"hook of a kind", func(s *corev1.PodSpec) {
+			s.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{TCPSocket: &corev1.TCPSocketAction{}}}
+		}, []string{"spec.containers[0].lifecycle.preStop.tcpSocket"}},
+		{"stop signal", func(s *corev1.PodSpec) {
+			s.Containers[0].Lifecycle = &corev1.Lifecycle{StopSignal: ptr(corev1.SIGUSR1)}
+		}, []string{"spec.containers[0].lifecycle.stopSignal"}},
+		{"readiness gate", func(s *corev1.PodSpec) { s.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "x"}} },
+			[]string{"spec.readinessGates"}},
 		{"in an init container", func(s *corev1.PodSpec) {
 			s.InitContainers = []corev1.Container{{Ports: []corev1.ContainerPort{{HostPort: 80}}}}
 		}, []string{"spec.initContainers[0].ports[0].hostPort"}},
@@ -188,7 +195,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
-			"enableServiceLinks", "terminationGracePeriodSeconds", "hostname", "subdomain", "hostAliases",
+			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "hostname", "subdomain", "hostAliases",
 			"dnsConfig", "securityContext", "volumes", "initContainers", "containers",
 			"hostUsers", // true is the default
 		},
@@ -196,6 +203,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 		"spec.containers[0]": {
 			"name", "image", "command", "args", "workingDir", "stdin", "stdinOnce", "tty", "resizePolicy",
 			"terminationMessagePath", "ports", "env", "resources", "volumeMounts", "securityContext",
+			"lifecycle", "startupProbe", "livenessProbe", "readinessProbe",
 		},
 		"spec.containers[0].securityContext": {
 			"runAsUser", "runAsGroup", "runAsNonRoot", "privileged", "readOnlyRootFilesystem",

@@ -28,7 +28,7 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 	}
 	id := r.newID(spec.Container.Name)
 	r.containers = append(r.containers, &container{
-		spec: spec, ended: make(chan struct{}),
+		spec: spec, ended: make(chan struct{}), execs: map[string]int{},
 		run: script.run(podOf(spec), spec.Container.Name, spec.Attempt),
 		Container: agent.Container{
 			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
@@ -105,6 +105,9 @@ func (r *Runtime) terminate(id string, grace time.Duration) (ended <-chan struct
 		return nil, 0, 0
 	}
 	if wait := seconds(c.run.StopSeconds); grace > 0 && wait <= grace {
+		if c.run.StopCode != nil {
+			return c.ended, wait, *c.run.StopCode
+		}
 		return c.ended, wait, exitTerminated
 	}
 	return c.ended, max(grace, 0), exitKilled

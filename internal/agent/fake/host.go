@@ -21,11 +21,12 @@ type Host struct {
 	packages map[string]bool
 	devices  map[netip.Addr]string
 	open     bool
+	ports    map[string]int
 }
 
 // NewHost makes a host for a cell with these resources.
 func NewHost(resources agent.Resources) *Host {
-	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}}
+	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{}}
 }
 
 // Load implements agent.Host.

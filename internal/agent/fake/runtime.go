@@ -40,6 +40,8 @@ type container struct {
 	end *time.Timer
 	// ended is closed at the end.
 	ended chan struct{}
+	// execs counts the calls of each command.
+	execs map[string]int
 }
 
 // NewRuntime makes a runtime without any pod.

@@ -36,6 +36,14 @@ type Run struct {
 	Forever bool `json:"forever"`
 	// StopSeconds is how long the container takes to end after SIGTERM.
 	StopSeconds float64 `json:"stopSeconds"`
+	// StopCode is the exit code after SIGTERM; nil: that of a process which the
+	// signal has killed.
+	StopCode *int32 `json:"stopCode"`
+	// Exec says how commands in the container end, by the command's words with
+	// spaces between: the exit codes of one call after the other, the last of which
+	// is repeated. A command that is not in it succeeds; a negative code stands for
+	// one that does not end.
+	Exec map[string][]int32 `json:"exec"`
 	// StartError makes the start fail with this message.
 	StartError string `json:"startError"`
 }

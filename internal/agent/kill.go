@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// kill is the wish that one run of a container ends, without the pod's end.
+type kill struct {
+	run string
+	by  time.Time
+	// probe says that a probe asked for it: whatever the exit code, that counts
+	// as a failure.
+	probe bool
+}
+
+// kill has a run of a container ended within a time.
+func (m *machine) kill(now time.Time, c *containerState, run string, grace time.Duration, probe bool) {
+	if c.kill.run != run {
+		c.kill = kill{run: run, by: now.Add(grace), probe: probe}
+	}
+}
+
+func (c *containerState) killed(run *Container) bool {
+	return run != nil && c.kill.run == run.ID
+}
+
+// failedProbe says whether the last run ended because a probe asked for it.
+func (m *machine) failedProbe(c *containerState) bool {
+	return c.kill.probe && c.killed(m.latest(c.spec.Name))
+}
+
+// carryOut ends the run that is to be ended, if it is still there.
+func (m *machine) carryOut(now time.Time, c *containerState) []action {
+	run := m.latest(c.spec.Name)
+	if !c.killed(run) || run.State != ContainerRunning {
+		return nil
+	}
+	return m.stopOne(now, c, run.ID, c.kill.by)
+}
+
+// restartEvent is what the delay of a container's next start counts from: its
+// end. One that a probe had killed has the delay counted from the end before, as
+// with the kubelet; ok is false when there was none.
+func (m *machine) restartEvent(c *containerState, end *corev1.ContainerStateTerminated) (event time.Time, ok bool) {
+	if !m.failedProbe(c) {
+		return end.FinishedAt.Time, true
+	}
+	before := m.newestBefore(c.spec.Name, m.latest(c.spec.Name).Attempt)
+	if before == nil {
+		return time.Time{}, false
+	}
+	return before.FinishedAt, true
+}
