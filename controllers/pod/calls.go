@@ -13,7 +13,8 @@ type callKind int
 
 const (
 	callDispatch callKind = iota // give the pod to the agent
-	callAwait                    // wait for an object that a volume lacks
+	callAwait                    // wait for an object that the pod lacks
+	callRefresh                  // give the agent what has changed since
 	callStop                     // end the containers
 	callLogs                     // fetch the last logs
 

@@ -123,11 +123,18 @@ type recordingRuntime struct {
 	starts int
 	graces []time.Duration
 	pulls  []itzo.RegistryCredentials
+	// environment of each container that was made.
+	environments []map[string]string
 }
 
 func (r *recordingRuntime) CreateContainer(ctx context.Context, spec agent.ContainerSpec) (string, error) {
 	r.mu.Lock()
 	r.starts++
+	environment := map[string]string{}
+	for _, variable := range spec.Env {
+		environment[variable.Name] = variable.Value
+	}
+	r.environments = append(r.environments, environment)
 	r.mu.Unlock()
 	return r.Runtime.CreateContainer(ctx, spec)
 }
@@ -153,6 +160,16 @@ func (r *recordingRuntime) PullImage(ctx context.Context, name string, credentia
 	return r.Runtime.PullImage(ctx, name, credentials)
 }
 
+// lastEnvironment is that of the container that was made last; nil before the first.
+func (r *recordingRuntime) lastEnvironment() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.environments) == 0 {
+		return nil
+	}
+	return r.environments[len(r.environments)-1]
+}
+
 func (r *recordingRuntime) seen() (starts int, graces []time.Duration, pulls []itzo.RegistryCredentials) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,6 +182,8 @@ type recordingHost struct {
 	gate  *gate // of what is to be kept; nil: open
 	mu    sync.Mutex
 	files map[string]map[string]string // package → path → content
+	// packages is how many were deployed.
+	packages int
 }
 
 func (h *recordingHost) Deploy(name string, archive io.Reader) error {
@@ -174,6 +193,7 @@ func (h *recordingHost) Deploy(name string, archive io.Reader) error {
 	}
 	h.mu.Lock()
 	h.files[name] = files
+	h.packages++
 	h.mu.Unlock()
 	return h.Host.Deploy(name, bytes.NewReader(nil))
 }
@@ -204,6 +224,12 @@ func (h *recordingHost) Save(state []byte) error {
 		<-held.open
 	}
 	return h.Host.Save(state)
+}
+
+func (h *recordingHost) deployed() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.packages
 }
 
 func (h *recordingHost) content(pkg, path string) string {

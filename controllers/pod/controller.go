@@ -125,8 +125,10 @@ func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, erro
 	return &scope{pod: pod, class: class, labels: node.Labels}, nil
 }
 
-func terminal(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+func terminal(pod *corev1.Pod) bool { return terminalPhase(pod.Status.Phase) }
+
+func terminalPhase(phase corev1.PodPhase) bool {
+	return phase == corev1.PodSucceeded || phase == corev1.PodFailed
 }
 
 // run brings a pod that is to run to run, and keeps its status true.
@@ -198,7 +200,10 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if left := c.settling(s.pod, seen); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
-	return ctrl.Result{}, c.copyStatus(ctx, s, seen.reply.Status)
+	if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
+		return ctrl.Result{}, err
+	}
+	return c.refresh(s, agent, seen), nil
 }
 
 // newPod is how long the API server's authorizer may take to learn of a pod.

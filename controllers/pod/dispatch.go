@@ -1,22 +1,17 @@
 package pod
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
-	"kip.elotl.co/internal/podspec"
 )
 
 // dispatchTimeout bounds one try at giving a pod to its agent.
@@ -28,7 +23,7 @@ const reasonFailedMount = "FailedMount"
 // dispatch sees to it that the agent, which has no pod yet, is given this one.
 func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (ctrl.Result, error) {
 	made := seen.calls[callDispatch]
-	if made.state == underWay || made.state == answered && made.err == nil {
+	if delivering(seen) || made.state == answered && made.err == nil {
 		return c.awaitAgent(ctx, s, seen)
 	}
 	if made.state == answered {
@@ -37,7 +32,7 @@ func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client,
 			return result, err
 		}
 	}
-	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent}
+	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
 	c.observers.start(s.pod.UID, callDispatch, dispatchTimeout, func(ctx context.Context) error { return c.deliver(ctx, d) })
 	return ctrl.Result{RequeueAfter: sayWhyAfter}, nil
 }
@@ -71,67 +66,4 @@ func (c *Controller) notDispatched(ctx context.Context, s *scope, seen observati
 	}
 	left := retryAt.Sub(c.Clock.Now())
 	return ctrl.Result{RequeueAfter: max(left, time.Millisecond)}, left <= 0, err
-}
-
-// delivery is what one try at giving a pod to its agent takes.
-type delivery struct {
-	pod   *corev1.Pod // a copy
-	podIP string
-	node  kubernetes.Interface
-	agent *itzo.Client
-}
-
-// errEnding: there is nothing to be given to an agent any more.
-var errEnding = errors.New("the pod is being deleted")
-
-// unsureError: the agent was asked to take the pod, and may have done so.
-type unsureError struct{ error }
-
-// Unwrap gives why there was no answer.
-func (e *unsureError) Unwrap() error { return e.error }
-
-// deliver gives the pod and the content of its volumes to the agent.
-func (c *Controller) deliver(ctx context.Context, d delivery) error {
-	objects := &nodeObjects{ctx: ctx, client: d.node, pod: d.pod}
-	if err := deliverVolumes(ctx, d, objects); err != nil {
-		return err
-	}
-	credentials, err := podspec.Credentials(d.pod, objects)
-	if err != nil {
-		return err
-	}
-	if err := c.mark(ctx, d.pod); err != nil {
-		return err
-	}
-	if !d.pod.DeletionTimestamp.IsZero() {
-		return errEnding
-	}
-	parameters := podspec.Parameters(d.pod, d.podIP)
-	parameters.Credentials = credentials
-	err = d.agent.UpdatePod(ctx, parameters)
-	if refused := (*itzo.StatusError)(nil); err == nil || errors.As(err, &refused) {
-		return err
-	}
-	return &unsureError{err}
-}
-
-func deliverVolumes(ctx context.Context, d delivery, objects *nodeObjects) error {
-	packages, err := podspec.Packages(d.pod, objects)
-	if missing := (*podspec.MissingError)(nil); errors.As(err, &missing) {
-		return &missingObject{MissingError: missing, objects: objects, last: objects.last}
-	}
-	if err != nil {
-		return err
-	}
-	name := itzo.FormatPodName(d.pod.Namespace, d.pod.Name)
-	for _, p := range packages {
-		var archive bytes.Buffer
-		if err := itzo.WritePackage(&archive, p.Files); err != nil {
-			return fmt.Errorf("packing volume %q: %w", p.Name, err)
-		}
-		if err := d.agent.Deploy(ctx, name, p.Name, &archive); err != nil {
-			return fmt.Errorf("sending volume %q: %w", p.Name, err)
-		}
-	}
-	return nil
 }

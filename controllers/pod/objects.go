@@ -13,53 +13,69 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
 
+	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podfields"
 	"kip.elotl.co/internal/podspec"
 )
 
-// nodeObjects reads what a pod's volumes refer to, as the pod's node.
+// nodeObjects reads what a pod refers to, as the pod's node, each object once.
 type nodeObjects struct {
-	ctx    context.Context // of one dispatch
+	ctx    context.Context // of one dispatch, or refresh
 	client kubernetes.Interface
 	pod    *corev1.Pod
-	last   reference
+	agent  *itzo.Client
+	tokens *tokens
+	clock  clock.PassiveClock
+
+	configMaps map[string]*corev1.ConfigMap // nil: it does not exist
+	secrets    map[string]*corev1.Secret
 }
 
-// reference is an object that was read.
-type reference struct {
-	name   string
-	secret bool // else a ConfigMap
-	// version is the resource version; empty: it did not exist.
-	version string
+func (c *Controller) objectsOf(ctx context.Context, d delivery) *nodeObjects {
+	return &nodeObjects{
+		ctx: ctx, client: d.node, pod: d.pod, agent: d.agent, tokens: &d.given.tokens, clock: c.Clock,
+		configMaps: map[string]*corev1.ConfigMap{}, secrets: map[string]*corev1.Secret{},
+	}
 }
 
 func (o *nodeObjects) ConfigMap(name string) (*corev1.ConfigMap, error) {
-	o.last = reference{name: name}
-	object, err := o.client.CoreV1().ConfigMaps(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	o.last.version = object.ResourceVersion
-	return object, nil
+	return readOnce(o.configMaps, name, func() (*corev1.ConfigMap, error) {
+		return o.client.CoreV1().ConfigMaps(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
+	})
 }
 
 func (o *nodeObjects) Secret(name string) (*corev1.Secret, error) {
-	o.last = reference{name: name, secret: true}
-	object, err := o.client.CoreV1().Secrets(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
+	return readOnce(o.secrets, name, func() (*corev1.Secret, error) {
+		return o.client.CoreV1().Secrets(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
+	})
+}
+
+func readOnce[T any](known map[string]*T, name string, read func() (*T, error)) (*T, error) {
+	if object, read := known[name]; read {
+		return object, nil
+	}
+	object, err := read()
 	if apierrors.IsNotFound(err) {
-		return nil, nil
+		object, err = nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	o.last.version = object.ResourceVersion
+	known[name] = object
 	return object, nil
 }
 
+func (o *nodeObjects) Cell() (podfields.Cell, error) {
+	info, err := o.agent.Info(o.ctx)
+	return podfields.Cell{MemoryBytes: info.MemoryBytes, CPUs: info.CPUs}, err
+}
+
 func (o *nodeObjects) Token(source *corev1.ServiceAccountTokenProjection) (string, error) {
+	if token := o.tokens.find(source, o.clock.Now()); token != "" {
+		return token, nil
+	}
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: source.ExpirationSeconds,
 		BoundObjectRef: &authenticationv1.BoundObjectReference{
@@ -69,22 +85,41 @@ func (o *nodeObjects) Token(source *corev1.ServiceAccountTokenProjection) (strin
 	if source.Audience != "" {
 		request.Spec.Audiences = []string{source.Audience}
 	}
-	account := o.pod.Spec.ServiceAccountName
+	asked, account := o.clock.Now(), o.pod.Spec.ServiceAccountName
 	token, err := o.client.CoreV1().ServiceAccounts(o.pod.Namespace).CreateToken(o.ctx, account, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
+	o.tokens.keep(source, token, asked)
 	return token.Status.Token, nil
 }
 
-// awaitTimeout is when a volume that lacks an object is tried again at the latest.
+// version is the resource version at which an object was read; empty: it did
+// not exist.
+func (o *nodeObjects) version(kind podspec.Kind, name string) string {
+	if object := o.secrets[name]; kind == podspec.KindSecret && object != nil {
+		return object.ResourceVersion
+	}
+	if object := o.configMaps[name]; kind == podspec.KindConfigMap && object != nil {
+		return object.ResourceVersion
+	}
+	return ""
+}
+
+// awaitTimeout is when what a pod lacks is looked for again at the latest.
 const awaitTimeout = time.Minute
 
-// missingObject is a MissingError, and the object that would mend it.
+// missingObject is a MissingError, and what it takes to see it mended.
 type missingObject struct {
 	*podspec.MissingError
-	objects *nodeObjects
-	last    reference
+	client    kubernetes.Interface
+	namespace string
+	version   string
+}
+
+// lacking makes a missingObject of what was found to be missing.
+func (o *nodeObjects) lacking(missing *podspec.MissingError) *missingObject {
+	return &missingObject{MissingError: missing, client: o.client, namespace: o.pod.Namespace, version: o.version(missing.Kind, missing.Name)}
 }
 
 // Unwrap gives the MissingError.
@@ -94,7 +129,7 @@ func (m *missingObject) Unwrap() error { return m.MissingError }
 func (m *missingObject) await(ctx context.Context) error {
 	events, err := m.watch(ctx)
 	if err != nil {
-		return fmt.Errorf("waiting for %s: %w", m.Object, err)
+		return fmt.Errorf("waiting for %s %q: %w", m.Kind, m.Name, err)
 	}
 	defer events.Stop()
 	for {
@@ -106,7 +141,7 @@ func (m *missingObject) await(ctx context.Context) error {
 				return nil // to read it again is right in any case
 			}
 			object, err := meta.Accessor(e.Object)
-			if err == nil && e.Type != watch.Deleted && object.GetResourceVersion() != m.last.version {
+			if err == nil && e.Type != watch.Deleted && object.GetResourceVersion() != m.version {
 				return nil
 			}
 		}
@@ -114,10 +149,10 @@ func (m *missingObject) await(ctx context.Context) error {
 }
 
 func (m *missingObject) watch(ctx context.Context) (watch.Interface, error) {
-	core, namespace := m.objects.client.CoreV1(), m.objects.pod.Namespace
-	options := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, m.last.name).String()}
-	if m.last.secret {
-		return core.Secrets(namespace).Watch(ctx, options)
+	core := m.client.CoreV1()
+	options := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, m.Name).String()}
+	if m.Kind == podspec.KindSecret {
+		return core.Secrets(m.namespace).Watch(ctx, options)
 	}
-	return core.ConfigMaps(namespace).Watch(ctx, options)
+	return core.ConfigMaps(m.namespace).Watch(ctx, options)
 }

@@ -40,6 +40,8 @@ type observation struct {
 	// stopAt is the end of the grace period that the agent was last told.
 	stopAt time.Time
 	calls  [callKinds]call
+	// given is what the agent has been given.
+	given *given
 }
 
 // observers talk to the agents of pods, so that no reconcile has to wait for
@@ -113,6 +115,7 @@ func (o *observers) of(pod *corev1.Pod, cell *v1beta1.Cell) *observer {
 		running.cancel()
 	}
 	started := &observer{cell: cell.UID, pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}}
+	started.seen.given = newGiven(o.clock.Now())
 	started.ctx, started.cancel = context.WithCancel(o.base)
 	o.byUID[pod.UID] = started
 	return started

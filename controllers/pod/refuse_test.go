@@ -33,17 +33,15 @@ func TestUnsupportedField(t *testing.T) {
 		message string
 	}{
 		"host network": {func(p *corev1.Pod) { p.Spec.HostNetwork = true }, "spec.hostNetwork: "},
-		"init container": {func(p *corev1.Pod) {
-			p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "busybox"}}
-		}, "spec.initContainers: "},
+		"host IPC": {func(p *corev1.Pod) { p.Spec.HostIPC = true }, "spec.hostIPC: "},
 		"volume": {func(p *corev1.Pod) {
-			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/etc"}}}}
-		}, "spec.volumes[0].hostPath: "},
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "files.example", Path: "/"}}}}
+		}, "spec.volumes[0].nfs: "},
 		"content of a volume": {func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
-				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"},
+				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.ephemeral-storage"},
 			}}}}}}
-		}, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef: "},
+		}, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef.resource: "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

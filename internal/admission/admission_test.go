@@ -35,9 +35,9 @@ func TestPod(t *testing.T) {
 		"of the agent":     {func(p *corev1.Pod) { p.Spec.HostPID = true }, v1beta1.ReasonUnsupportedField, false, "spec.hostPID: "},
 		"of a volume": {func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
-				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"},
+				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.hugepages-2Mi"},
 			}}}}}}
-		}, v1beta1.ReasonUnsupportedField, false, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef: "},
+		}, v1beta1.ReasonUnsupportedField, false, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef.resource: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := admission.Pod(podOf(test.edit), admission.ExpectedAgent())

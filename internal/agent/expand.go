@@ -1,30 +1,6 @@
 package agent
 
-import (
-	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-)
-
-// expandEnv gives a container's environment with the $(VAR) in its values
-// replaced by what was defined before them, as the kubelet does. Of several
-// variables with one name the last one counts.
-func expandEnv(env []corev1.EnvVar) ([]corev1.EnvVar, map[string]string) {
-	values := make(map[string]string, len(env))
-	position := make(map[string]int, len(env))
-	result := make([]corev1.EnvVar, 0, len(env))
-	for _, variable := range env {
-		value := expand(variable.Value, values)
-		values[variable.Name] = value
-		if i, seen := position[variable.Name]; seen {
-			result[i].Value = value
-			continue
-		}
-		position[variable.Name] = len(result)
-		result = append(result, corev1.EnvVar{Name: variable.Name, Value: value})
-	}
-	return result, values
-}
+import "strings"
 
 func expandAll(texts []string, values map[string]string) []string {
 	result := make([]string, 0, len(texts))

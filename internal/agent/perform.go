@@ -20,6 +20,8 @@ type job struct {
 	spec        *corev1.Container
 	ip, cellIP  netip.Addr
 	credentials map[string]itzo.RegistryCredentials
+	secrets     map[string]map[string][]byte
+	configMaps  map[string]map[string]string
 }
 
 // launch starts an action; the loop hears of its end. The caller holds the lock.
@@ -33,7 +35,8 @@ func (a *Agent) launch(ctx context.Context, act action) {
 		return
 	}
 	rec := a.machine.rec
-	j := job{action: act, pod: rec.Pod, ip: rec.PodIP, cellIP: rec.HostIP, credentials: rec.Credentials}
+	j := job{action: act, pod: rec.Pod, ip: rec.PodIP, cellIP: rec.HostIP, credentials: rec.Credentials,
+		secrets: rec.Secrets, configMaps: rec.ConfigMaps}
 	if c := a.machine.containerState(act.container); c != nil {
 		j.spec = c.spec
 	}
@@ -168,6 +171,10 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
+	env, values, err := a.environment(j)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
 	mounts, err := a.config.Host.Mounts(ContainerFiles{
 		ID:        containerID(j.pod, j.spec.Name, j.attempt),
 		Pod:       j.pod,
@@ -177,7 +184,6 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
-	env, values := expandEnv(j.spec.Env)
 	return ContainerSpec{
 		Sandbox:        sandbox,
 		SandboxID:      j.sandbox.ID,

@@ -15,7 +15,10 @@ import (
 type record struct {
 	Pod         *corev1.Pod                         `json:"pod"`
 	Credentials map[string]itzo.RegistryCredentials `json:"credentials,omitempty"`
-	PodIP       netip.Addr                          `json:"podIP"`
+	// Secrets and ConfigMaps are what environments refer to, by name and key.
+	Secrets    map[string]map[string][]byte `json:"secrets,omitempty"`
+	ConfigMaps map[string]map[string]string `json:"configMaps,omitempty"`
+	PodIP      netip.Addr                   `json:"podIP"`
 	// HostIP is the address at which the operator reaches the cell.
 	HostIP netip.Addr `json:"hostIP"`
 	// AcceptedAt is the pod's start time.

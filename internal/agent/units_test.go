@@ -33,16 +33,6 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func TestExpandEnv(t *testing.T) {
-	env, values := expandEnv([]corev1.EnvVar{
-		{Name: "A", Value: "1"}, {Name: "B", Value: "$(A)2"}, {Name: "C", Value: "$(D)"}, {Name: "D", Value: "x"}, {Name: "A", Value: "$(A)again"},
-	})
-	want := []corev1.EnvVar{{Name: "A", Value: "1again"}, {Name: "B", Value: "12"}, {Name: "C", Value: "$(D)"}, {Name: "D", Value: "x"}}
-	if diff := cmp.Diff(want, env); diff != "" || values["A"] != "1again" {
-		t.Error(diff)
-	}
-}
-
 func FuzzExpand(f *testing.F) {
 	f.Add("$(A) $$ $( $(B")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -85,6 +85,8 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 	return &record{
 		Pod:         params.Pod,
 		Credentials: params.Credentials,
+		Secrets:     params.Secrets,
+		ConfigMaps:  params.ConfigMaps,
 		PodIP:       ip,
 		HostIP:      a.hostIP(r),
 		AcceptedAt:  time.Now(),
@@ -204,8 +206,9 @@ func (a *Agent) accept(rec *record) error {
 	if errs := podsupport.Changes(old.Pod, rec.Pod); len(errs) > 0 {
 		return badRequest("%v", errs.ToAggregate())
 	}
-	old.Credentials = rec.Credentials
+	old.Credentials, old.Secrets, old.ConfigMaps = rec.Credentials, rec.Secrets, rec.ConfigMaps
 	a.machine.replacePod(rec.Pod)
+	a.machine.retryConfig()
 	a.poke()
 	return a.save()
 }

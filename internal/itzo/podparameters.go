@@ -8,9 +8,12 @@ import (
 // PodParameters is the body of updatepod: all that an agent needs to know of
 // its pod.
 type PodParameters struct {
-	// Secrets maps secret name to key to value; the only source of
-	// EnvVar.ValueFrom.
+	// Secrets maps secret name to key to value; in units the only source of
+	// EnvVar.ValueFrom. With Pod they are what its environments refer to; what
+	// does not exist is not there.
 	Secrets map[string]map[string][]byte `json:"secrets,omitempty"`
+	// ConfigMaps are the same of ConfigMaps, for Pod only.
+	ConfigMaps map[string]map[string]string `json:"configMaps,omitempty"`
 	// Credentials are used to pull images, by registry host (no scheme, no
 	// path).
 	Credentials map[string]RegistryCredentials `json:"credentials,omitempty"`
@@ -28,9 +31,9 @@ type PodParameters struct {
 	// PodHostname is what agents of generation 1.1 use as host name; 1.2 reads
 	// PodSpec.Hostname. Send the same in both.
 	PodHostname string `json:"PodHostname,omitempty"`
-	// Pod is Kip's extension "pod": the whole pod, its environment literal and
-	// the content of its volumes delivered as packages. Agents that know it
-	// ignore the units.
+	// Pod is Kip's extension "pod": the whole pod, with what its environment
+	// refers to beside it and the content of its volumes delivered as packages.
+	// Agents that know it ignore the units.
 	Pod *corev1.Pod `json:"Pod,omitempty"`
 }
 

@@ -1,6 +1,10 @@
 package podspec_test
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/podfields"
+)
 
 // objects is podspec.Objects in memory; err, when set, is every answer.
 type objects struct {
@@ -18,4 +22,8 @@ func (o *objects) Secret(name string) (*corev1.Secret, error) { return o.secrets
 
 func (o *objects) Token(source *corev1.ServiceAccountTokenProjection) (string, error) {
 	return o.tokens[source.Audience], o.err
+}
+
+func (o *objects) Cell() (podfields.Cell, error) {
+	return podfields.Cell{MemoryBytes: 1 << 30, CPUs: 2}, o.err
 }

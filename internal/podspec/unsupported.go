@@ -3,6 +3,8 @@ package podspec
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"kip.elotl.co/internal/podfields"
 )
 
 // Unsupported names what the pod's volumes ask for that Packages cannot make,
@@ -43,14 +45,16 @@ func unsupportedFiles(items []corev1.DownwardAPIVolumeFile, at *field.Path) fiel
 	for i := range items {
 		item, at := &items[i], at.Child("items").Index(i)
 		switch {
-		case item.ResourceFieldRef != nil:
-			errs = append(errs, field.Forbidden(at.Child("resourceFieldRef"), "cells cannot be given this"))
-		case item.FieldRef == nil:
-			errs = append(errs, field.Required(at, "fieldRef"))
-		default:
-			if _, err := fieldValue(&corev1.Pod{}, item.FieldRef.FieldPath); err != nil {
+		case item.FieldRef != nil:
+			if _, err := podfields.InVolume(&corev1.Pod{}, item.FieldRef.FieldPath); err != nil {
 				errs = append(errs, field.Invalid(at.Child("fieldRef", "fieldPath"), item.FieldRef.FieldPath, err.Error()))
 			}
+		case item.ResourceFieldRef != nil:
+			if err := podfields.CheckResource(item.ResourceFieldRef); err != nil {
+				errs = append(errs, field.Invalid(at.Child("resourceFieldRef", "resource"), item.ResourceFieldRef.Resource, err.Error()))
+			}
+		default:
+			errs = append(errs, field.Required(at, "fieldRef or resourceFieldRef"))
 		}
 	}
 	return errs

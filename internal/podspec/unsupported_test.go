@@ -10,7 +10,7 @@ import (
 )
 
 func TestUnsupported(t *testing.T) {
-	limits := corev1.DownwardAPIVolumeFile{Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"}}
+	limits := corev1.DownwardAPIVolumeFile{Path: "disk", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.ephemeral-storage"}}
 	projected := func(sources ...corev1.VolumeProjection) corev1.VolumeSource {
 		return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: sources}}
 	}
@@ -25,18 +25,18 @@ func TestUnsupported(t *testing.T) {
 		"other kinds are not looked at": {corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}}, nil},
 		"configMap":                     {corev1.VolumeSource{ConfigMap: configMap("absent")}, nil},
 		"fields":                        {downward(fieldFile("a", "metadata.labels"), fieldFile("b", "metadata.annotations['x']")), nil},
-		"resources":                     {downward(fieldFile("a", "metadata.name"), limits), []string{"spec.volumes[0].downwardAPI.items[1].resourceFieldRef"}},
+		"resources":                     {downward(fieldFile("a", "metadata.name"), limits), []string{"spec.volumes[0].downwardAPI.items[1].resourceFieldRef.resource"}},
 		"field of the status":           {downward(fieldFile("a", "status.podIP")), []string{"spec.volumes[0].downwardAPI.items[0].fieldRef.fieldPath"}},
 		"open bracket":                  {downward(fieldFile("a", "metadata.labels['x")), []string{"spec.volumes[0].downwardAPI.items[0].fieldRef.fieldPath"}},
 		"neither":                       {downward(corev1.DownwardAPIVolumeFile{Path: "a"}), []string{"spec.volumes[0].downwardAPI.items[0]"}},
 		"projected": {projected(token, corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{limits}}}),
-			[]string{"spec.volumes[0].projected.sources[1].downwardAPI.items[0].resourceFieldRef"}},
+			[]string{"spec.volumes[0].projected.sources[1].downwardAPI.items[0].resourceFieldRef.resource"}},
 		"trust bundle": {projected(token, corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{Path: "x"}}),
 			[]string{"spec.volumes[0].projected.sources[1].clusterTrustBundle"}},
 		"pod certificate": {projected(corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{}}, token),
 			[]string{"spec.volumes[0].projected.sources[0].podCertificate"}},
 		"unknown source": {projected(corev1.VolumeProjection{}), []string{"spec.volumes[0].projected.sources[0]"}},
-		"two":            {downward(limits, limits), []string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef", "spec.volumes[0].downwardAPI.items[1].resourceFieldRef"}},
+		"two":            {downward(limits, limits), []string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef.resource", "spec.volumes[0].downwardAPI.items[1].resourceFieldRef.resource"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,15 +9,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podfields"
 )
 
-// Objects gives the content of what a pod's volumes refer to, all in the pod's
+// Objects gives the content of what a pod refers to, all in the pod's
 // namespace. An object that does not exist is nil without an error.
 type Objects interface {
 	ConfigMap(name string) (*corev1.ConfigMap, error)
 	Secret(name string) (*corev1.Secret, error)
 	// Token is a service-account token bound to the pod.
 	Token(source *corev1.ServiceAccountTokenProjection) (string, error)
+	// Cell is what the pod's cell has.
+	Cell() (podfields.Cell, error)
 }
 
 // Package is the content of one volume.
@@ -27,19 +30,29 @@ type Package struct {
 	Files []itzo.PackageFile
 }
 
-// MissingError says that a volume needs an object, or a key of one, that does
-// not exist. It may come to exist.
+// Kind is a kind of object that a pod refers to.
+type Kind string
+
+// The kinds.
+const (
+	KindConfigMap Kind = "ConfigMap"
+	KindSecret    Kind = "Secret"
+)
+
+// MissingError says that a volume or an environment needs an object, or a key
+// of one, that does not exist. It may come to exist.
 type MissingError struct {
-	Path   *field.Path
-	Object string // such as ConfigMap "a"
-	Key    string // empty when the whole object is missing
+	Path *field.Path
+	Kind Kind
+	Name string
+	Key  string // empty when the whole object is missing
 }
 
 func (e *MissingError) Error() string {
 	if e.Key != "" {
-		return fmt.Sprintf("%s: %s has no key %q", e.Path, e.Object, e.Key)
+		return fmt.Sprintf("%s: %s %q has no key %q", e.Path, e.Kind, e.Name, e.Key)
 	}
-	return fmt.Sprintf("%s: %s does not exist", e.Path, e.Object)
+	return fmt.Sprintf("%s: %s %q does not exist", e.Path, e.Kind, e.Name)
 }
 
 // Packages makes the content of every volume that is delivered to the cell:
@@ -47,18 +60,32 @@ func (e *MissingError) Error() string {
 func Packages(pod *corev1.Pod, objects Objects) ([]Package, error) {
 	var packages []Package
 	for i := range pod.Spec.Volumes {
-		volume := &pod.Spec.Volumes[i]
-		builder := &volumeBuilder{pod: pod, objects: objects}
-		at := field.NewPath("spec", "volumes").Index(i)
-		delivered, err := builder.add(volume, at)
+		made, err := PackageOf(pod, i, objects)
 		if err != nil {
 			return nil, err
 		}
-		if delivered {
-			packages = append(packages, Package{Name: volume.Name, Files: builder.sorted()})
+		if made != nil {
+			packages = append(packages, *made)
 		}
 	}
 	return packages, nil
+}
+
+// PackageOf makes the content of the pod's volume of that index; nil when it is
+// of a kind that is not delivered.
+func PackageOf(pod *corev1.Pod, index int, objects Objects) (*Package, error) {
+	volume := &pod.Spec.Volumes[index]
+	builder := &volumeBuilder{pod: pod, objects: objects}
+	delivered, err := builder.add(volume, field.NewPath("spec", "volumes").Index(index))
+	if err != nil || !delivered {
+		return nil, err
+	}
+	return &Package{Name: volume.Name, Files: builder.sorted()}, nil
+}
+
+// Delivered says whether the content of a volume is delivered to the cell.
+func Delivered(volume *corev1.Volume) bool {
+	return volume.ConfigMap != nil || volume.Secret != nil || volume.DownwardAPI != nil || volume.Projected != nil
 }
 
 type volumeBuilder struct {
@@ -152,7 +179,7 @@ func (b *volumeBuilder) configMap(name string, items []corev1.KeyToPath, optiona
 			content[key] = value
 		}
 	}
-	return b.keys(content, fmt.Sprintf("ConfigMap %q", name), items, optional, mode, at)
+	return b.keys(content, MissingError{Path: at, Kind: KindConfigMap, Name: name}, items, optional, mode)
 }
 
 func (b *volumeBuilder) secret(name string, items []corev1.KeyToPath, optional *bool, mode int64, at *field.Path) error {
@@ -167,17 +194,17 @@ func (b *volumeBuilder) secret(name string, items []corev1.KeyToPath, optional *
 			content = map[string][]byte{}
 		}
 	}
-	return b.keys(content, fmt.Sprintf("Secret %q", name), items, optional, mode, at)
+	return b.keys(content, MissingError{Path: at, Kind: KindSecret, Name: name}, items, optional, mode)
 }
 
 // keys places the keys of an object; nil content: it does not exist.
-func (b *volumeBuilder) keys(content map[string][]byte, object string, items []corev1.KeyToPath, optional *bool, mode int64, at *field.Path) error {
-	mayMiss := optional != nil && *optional
+func (b *volumeBuilder) keys(content map[string][]byte, missing MissingError, items []corev1.KeyToPath, optional *bool, mode int64) error {
+	mayMiss := isTrue(optional)
 	if content == nil {
 		if mayMiss {
 			return nil
 		}
-		return &MissingError{Path: at, Object: object}
+		return &missing
 	}
 	if len(items) == 0 {
 		for key, value := range content {
@@ -191,7 +218,8 @@ func (b *volumeBuilder) keys(content map[string][]byte, object string, items []c
 			if mayMiss {
 				continue
 			}
-			return &MissingError{Path: at.Child("items").Index(i), Object: object, Key: item.Key}
+			missing.Path, missing.Key = missing.Path.Child("items").Index(i), item.Key
+			return &missing
 		}
 		itemMode := mode
 		if item.Mode != nil {
@@ -205,6 +233,8 @@ func (b *volumeBuilder) keys(content map[string][]byte, object string, items []c
 func (b *volumeBuilder) file(name string, data []byte, mode int64) {
 	b.files = append(b.files, itzo.PackageFile{Path: path.Clean(name), Mode: mode, Data: data})
 }
+
+func isTrue(value *bool) bool { return value != nil && *value }
 
 // modeOf is the mode of a volume's files; the API server has filled it in.
 func modeOf(mode *int32) int64 {

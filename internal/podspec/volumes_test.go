@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/internal/itzo"
@@ -40,6 +41,9 @@ func podWith(volumes ...corev1.VolumeSource) *corev1.Pod {
 		Labels:      map[string]string{"app": "web", "app-tier": "front", "quote": `say "hi"`},
 		Annotations: map[string]string{"note": "line\nbreak"},
 	}}
+	pod.Spec.Containers = []corev1.Container{{Name: "main", Resources: corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m")},
+	}}}
 	for i, source := range volumes {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "volume-" + string(rune('a'+i)), VolumeSource: source})
 	}
@@ -56,6 +60,12 @@ func configMap(name string) *corev1.ConfigMapVolumeSource {
 
 func fieldFile(path, field string) corev1.DownwardAPIVolumeFile {
 	return corev1.DownwardAPIVolumeFile{Path: path, FieldRef: &corev1.ObjectFieldSelector{FieldPath: field}}
+}
+
+func resourceFile(path, name, divisor string) corev1.DownwardAPIVolumeFile {
+	return corev1.DownwardAPIVolumeFile{Path: path, ResourceFieldRef: &corev1.ResourceFieldSelector{
+		ContainerName: "main", Resource: name, Divisor: resource.MustParse(divisor),
+	}}
 }
 
 func TestPackages(t *testing.T) {
@@ -94,6 +104,12 @@ func TestPackages(t *testing.T) {
 			}}},
 			[]itzo.PackageFile{file("absent", 0o440, ""), file("app", 0o440, "web"), file("name", 0o440, "web-0"), file("namespace", 0o440, "shop"),
 				file("note", 0o440, "line\nbreak"), file("own", 0o400, "web-0"), file("uid", 0o440, "uid-1")},
+		},
+		"resources": {
+			corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{
+				resourceFile("cpu", "requests.cpu", "1m"), resourceFile("memory", "limits.memory", "1Mi"),
+			}}},
+			[]itzo.PackageFile{file("cpu", 0o644, "250"), file("memory", 0o644, "1024")},
 		},
 		// A kubelet orders by the key, and "app" comes before "app-tier" although "=" does not come before "-".
 		"labels and annotations": {

@@ -33,6 +33,7 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 		"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
 	c.ports(take(&container.Ports), path.Child("ports"))
 	c.env(take(&container.Env), path.Child("env"))
+	c.envFrom(take(&container.EnvFrom), path.Child("envFrom"))
 	c.resources(take(&container.Resources), path.Child("resources"))
 	c.mounts(take(&container.VolumeMounts), path.Child("volumeMounts"))
 	c.security(take(&container.SecurityContext), path.Child("securityContext"))
@@ -48,13 +49,6 @@ func (c *checker) ports(ports []corev1.ContainerPort, path *field.Path) {
 		port := &ports[i]
 		port.Name, port.ContainerPort, port.Protocol = "", 0, ""
 		c.leftovers(port, path.Index(i))
-	}
-}
-
-func (c *checker) env(env []corev1.EnvVar, path *field.Path) {
-	for i := range env {
-		env[i].Name, env[i].Value = "", ""
-		c.leftovers(&env[i], path.Index(i))
 	}
 }
 

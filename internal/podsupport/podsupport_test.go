@@ -31,7 +31,19 @@ func defaulted() *corev1.Pod {
 		Containers: []corev1.Container{{
 			Name: "main", Image: "busybox", Command: []string{"sh"}, Args: []string{"-c", "id"},
 			WorkingDir: "/", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80, Protocol: corev1.ProtocolTCP}},
-			Env:             []corev1.EnvVar{{Name: "A", Value: "b"}},
+			Env: []corev1.EnvVar{
+				{Name: "A", Value: "b"},
+				{Name: "B", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+					LocalObjectReference: corev1.LocalObjectReference{Name: "s"}, Key: "k", Optional: ptr(true)}}},
+				{Name: "C", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+					LocalObjectReference: corev1.LocalObjectReference{Name: "c"}, Key: "k", Optional: ptr(false)}}},
+				{Name: "D", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"}}},
+				{Name: "E", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: resource.MustParse("1m")}}},
+			},
+			EnvFrom: []corev1.EnvFromSource{
+				{Prefix: "P_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "c"}, Optional: ptr(true)}},
+				{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}},
+			},
 			ImagePullPolicy: corev1.PullAlways, TerminationMessagePath: "/dev/termination-log",
 			TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 			ResizePolicy:             []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.NotRequired}},
@@ -114,8 +126,21 @@ func TestRefusedByPath(t *testing.T) {
 		{"env reference", func(s *corev1.PodSpec) {
 			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{}}
 		}, []string{"spec.containers[0].env[0].valueFrom"}},
+		{"env from a file", func(s *corev1.PodSpec) {
+			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{}}}
+		}, []string{"spec.containers[0].env[0].valueFrom.fileKeyRef"}},
+		{"env of two kinds", func(s *corev1.PodSpec) {
+			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{
+				ConfigMapKeyRef: &corev1.ConfigMapKeySelector{}, SecretKeyRef: &corev1.SecretKeySelector{}}}
+		}, []string{"spec.containers[0].env[0].valueFrom.secretKeyRef"}},
+		{"env of a field", func(s *corev1.PodSpec) {
+			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.phase"}}}
+		}, []string{"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath"}},
+		{"env of a resource", func(s *corev1.PodSpec) {
+			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.ephemeral-storage"}}}
+		}, []string{"spec.containers[0].env[0].valueFrom.resourceFieldRef.resource"}},
 		{"envFrom", func(s *corev1.PodSpec) { s.Containers[0].EnvFrom = []corev1.EnvFromSource{{}} },
-			[]string{"spec.containers[0].envFrom"}},
+			[]string{"spec.containers[0].envFrom[0]"}},
 		{"host port", func(s *corev1.PodSpec) { s.Containers[0].Ports[0].HostPort = 80 },
 			[]string{"spec.containers[0].ports[0].hostPort"}},
 		{"device", func(s *corev1.PodSpec) {

@@ -1,0 +1,131 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podspec"
+)
+
+// refreshEvery is how often what a running pod refers to is read again, so that
+// changes of ConfigMaps and Secrets are in its volumes within a minute; a part
+// of it is left to chance, so that pods that were started together do not ask
+// together.
+const (
+	refreshEvery  = 36 * time.Second
+	refreshJitter = 0.25
+	// refreshTimeout bounds one time.
+	refreshTimeout = time.Minute
+)
+
+// newGiven is what is known of an agent before this operator gave it anything:
+// nothing. If it has a pod it is refreshed, at any time within the first round.
+func newGiven(now time.Time) *given {
+	return &given{when: looked{next: now.Add(rand.N(refreshEvery))}}
+}
+
+func refreshAfter() time.Duration { return wait.Jitter(refreshEvery, refreshJitter) }
+
+// refresh sees to it that the agent of a running pod gets what has changed of
+// what the pod refers to, and its tokens before they expire.
+func (c *Controller) refresh(s *scope, agent *itzo.Client, seen observation) ctrl.Result {
+	if !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
+		return ctrl.Result{}
+	}
+	last, made, awaited := seen.given.last(), seen.calls[callRefresh], seen.calls[callAwait]
+	next := last.next
+	switch {
+	case made.state == answered && made.err != nil:
+		next = made.retryAt
+	case !last.at.IsZero() && !last.sameMetadata(s.pod):
+		next = time.Time{}
+	case last.lacking != nil && awaited.began.Before(last.at):
+		c.observers.start(s.pod.UID, callAwait, awaitTimeout, last.lacking.await)
+	case last.lacking != nil && awaited.state == answered && awaited.err == nil:
+		next = time.Time{}
+	}
+	if left := next.Sub(c.Clock.Now()); left > 0 {
+		return ctrl.Result{RequeueAfter: left}
+	}
+	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
+	c.observers.start(s.pod.UID, callRefresh, refreshTimeout, func(ctx context.Context) error { return c.renew(ctx, d) })
+	return ctrl.Result{}
+}
+
+// delivering says whether the agent is being given something. There is one
+// delivery at a time.
+func delivering(seen observation) bool {
+	return seen.calls[callDispatch].state == underWay || seen.calls[callRefresh].state == underWay
+}
+
+// changeable says whether the pod's agent was given anything that may change
+// while the pod runs.
+func changeable(pod *corev1.Pod) bool {
+	for i := range pod.Spec.Volumes {
+		if podspec.Delivered(&pod.Spec.Volumes[i]) {
+			return true
+		}
+	}
+	return podspec.HasReferences(pod)
+}
+
+// renew gives the agent what has changed since the last time; of an operator
+// that has just started that is everything. What cannot be read, or is no more,
+// stays on the cell as it was.
+func (c *Controller) renew(ctx context.Context, d delivery) error {
+	objects := c.objectsOf(ctx, d)
+	var failed []error
+	for i := range d.pod.Spec.Volumes {
+		if err := renewVolume(ctx, d, objects, i); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	lacking, err := renewPod(ctx, d, objects)
+	if err := errors.Join(append(failed, err)...); err != nil {
+		return err
+	}
+	c.noteGiven(d, lacking)
+	return nil
+}
+
+func renewVolume(ctx context.Context, d delivery, objects *nodeObjects, index int) error {
+	made, err := podspec.PackageOf(d.pod, index, objects)
+	if missing := (*podspec.MissingError)(nil); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil || made == nil {
+		return err
+	}
+	content, err := digestOf(made)
+	if err != nil || content == d.given.packages[made.Name] {
+		return err
+	}
+	return deploy(ctx, d, made, content)
+}
+
+// renewPod sends the pod when it, or what its environments refer to, is not
+// what was sent last. A pod that the agent refuses, since more of it has been
+// changed than a running pod can follow, goes on as it was.
+func renewPod(ctx context.Context, d delivery, objects *nodeObjects) (*missingObject, error) {
+	beside, err := besideOf(d, objects)
+	if err != nil {
+		return nil, err
+	}
+	parameters := beside.with(d)
+	content, err := digestOf(parameters)
+	if err != nil || content == d.given.parameters {
+		return beside.lacking, err
+	}
+	if err := updatePod(ctx, d, parameters); err != nil && !itzo.IsCode(err, http.StatusBadRequest) {
+		return nil, err
+	}
+	return beside.lacking, nil
+}
