@@ -55,6 +55,8 @@ func testPods(t *testing.T, dir string) {
 		"no metadata":       testMetadata,
 		"metadata":          testMetadataOfProfile,
 		"address taken":     testAddressTaken,
+		"init containers":   testInitContainers,
+		"probes and hooks":  testProbesAndHooks,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
