@@ -1,6 +1,12 @@
 package agent
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 func expandAll(texts []string, values map[string]string) []string {
 	result := make([]string, 0, len(texts))
@@ -44,5 +50,50 @@ func reference(text string, values map[string]string) (read int, replacement str
 		return end + 1, text[:end+1]
 	default:
 		return 2, text[:2]
+	}
+}
+
+// expandMounts gives the container with a subPath where there was a
+// subPathExpr. Every variable that one refers to has to have a value.
+func expandMounts(container *corev1.Container, values map[string]string) (*corev1.Container, error) {
+	if !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.SubPathExpr != "" }) {
+		return container, nil
+	}
+	set := map[string]string{}
+	for name, value := range values {
+		if value != "" {
+			set[name] = value
+		}
+	}
+	expanded := container.DeepCopy()
+	for i := range expanded.VolumeMounts {
+		mount := &expanded.VolumeMounts[i]
+		if mount.SubPathExpr == "" {
+			continue
+		}
+		if missing, lacks := unknown(mount.SubPathExpr, set); lacks {
+			return nil, fmt.Errorf("volumeMounts[%d].subPathExpr: missing value for %q", i, missing)
+		}
+		mount.SubPath, mount.SubPathExpr = expand(mount.SubPathExpr, set), ""
+	}
+	return expanded, nil
+}
+
+// unknown is the first variable that text refers to and that has no value.
+func unknown(text string, values map[string]string) (name string, lacks bool) {
+	for {
+		at := strings.IndexByte(text, '$')
+		if at < 0 || at+1 == len(text) {
+			return "", false
+		}
+		text = text[at:]
+		read, _ := reference(text, values)
+		if name, ok := strings.CutPrefix(text[:read], "$("); ok && strings.HasSuffix(name, ")") {
+			name = strings.TrimSuffix(name, ")")
+			if _, known := values[name]; !known {
+				return name, true
+			}
+		}
+		text = text[read:]
 	}
 }

@@ -175,10 +175,14 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
+	expanded, err := expandMounts(j.spec, values)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
 	mounts, err := a.config.Host.Mounts(ContainerFiles{
 		ID:        containerID(j.pod, j.spec.Name, j.attempt),
 		Pod:       j.pod,
-		Container: j.spec,
+		Container: expanded,
 		Hosts:     hostsFile(j.pod, j.ip),
 	})
 	if err != nil {

@@ -114,6 +114,8 @@ type ContainerSpec struct {
 type Mount struct {
 	HostPath, ContainerPath string
 	ReadOnly                bool
+	// Propagation empty: none.
+	Propagation corev1.MountPropagationMode
 }
 
 // Observation is what the runtime has of a pod.

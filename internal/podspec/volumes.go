@@ -80,7 +80,7 @@ func PackageOf(pod *corev1.Pod, index int, objects Objects) (*Package, error) {
 	if err != nil || !delivered {
 		return nil, err
 	}
-	return &Package{Name: volume.Name, Files: builder.sorted()}, nil
+	return &Package{Name: volume.Name, Files: owned(pod, builder.sorted())}, nil
 }
 
 // Delivered says whether the content of a volume is delivered to the cell.
@@ -160,7 +160,15 @@ func (b *volumeBuilder) token(source *corev1.ServiceAccountTokenProjection, mode
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
+	user := fsUser(b.pod)
+	if user != nil || fsGroup(b.pod) != nil {
+		// Nobody but the pod's own user and group needs it.
+		mode = 0o600
+	}
 	b.file(source.Path, []byte(token), mode)
+	if user != nil {
+		b.files[len(b.files)-1].UID = int(*user)
+	}
 	return nil
 }
 

@@ -66,17 +66,6 @@ func (c *checker) resources(resources corev1.ResourceRequirements, path *field.P
 	c.leftovers(&resources, path)
 }
 
-func (c *checker) mounts(mounts []corev1.VolumeMount, path *field.Path) {
-	for i := range mounts {
-		mount := &mounts[i]
-		mount.Name, mount.MountPath, mount.SubPath, mount.ReadOnly = "", "", "", false
-		forget(&mount.RecursiveReadOnly, corev1.RecursiveReadOnlyDisabled)
-		forget(&mount.RecursiveReadOnly, corev1.RecursiveReadOnlyIfPossible)
-		forget(&mount.MountPropagation, corev1.MountPropagationNone)
-		c.leftovers(mount, path.Index(i))
-	}
-}
-
 func (c *checker) security(context *corev1.SecurityContext, path *field.Path) {
 	if context == nil {
 		return

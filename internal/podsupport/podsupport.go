@@ -105,7 +105,10 @@ func (c *checker) podSecurity(spec *corev1.PodSpec, path *field.Path) {
 	}
 	path = path.Child("securityContext")
 	context.RunAsUser, context.RunAsGroup, context.RunAsNonRoot = nil, nil, nil
-	context.SupplementalGroups = nil
+	context.SupplementalGroups, context.FSGroup = nil, nil
+	// Every volume that fsGroup is about is new to its pod.
+	forget(&context.FSGroupChangePolicy, corev1.FSGroupChangeAlways)
+	forget(&context.FSGroupChangePolicy, corev1.FSGroupChangeOnRootMismatch)
 	if policy := take(&context.SupplementalGroupsPolicy); policy != nil {
 		allowed := []corev1.SupplementalGroupsPolicy{corev1.SupplementalGroupsPolicyMerge}
 		// Older runtimes ignore it without a word.

@@ -54,7 +54,7 @@ func defaulted() *corev1.Pod {
 			VolumeMounts: []corev1.VolumeMount{{
 				Name: "token", MountPath: "/var/run/secrets", ReadOnly: true, SubPath: "a",
 				RecursiveReadOnly: ptr(corev1.RecursiveReadOnlyDisabled), MountPropagation: ptr(corev1.MountPropagationNone),
-			}},
+			}, {Name: "logs", MountPath: "/logs", SubPathExpr: "$(A)", MountPropagation: ptr(corev1.MountPropagationHostToContainer)}},
 			SecurityContext: &corev1.SecurityContext{
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, Privileged: ptr(false),
 				RunAsNonRoot: ptr(true), ProcMount: ptr(corev1.DefaultProcMount),
@@ -67,6 +67,7 @@ func defaulted() *corev1.Pod {
 		},
 		Volumes: []corev1.Volume{
 			{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: ptr(int32(0o644))}}},
+			{Name: "logs", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/log", Type: ptr(corev1.HostPathDirectory)}}},
 			{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 			{Name: "shm", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 				Medium: corev1.StorageMediumMemory, SizeLimit: ptr(resource.MustParse("1Mi"))}}},
@@ -149,15 +150,18 @@ func TestRefusedByPath(t *testing.T) {
 		{"disk limit", func(s *corev1.PodSpec) {
 			s.Containers[0].Resources.Limits[corev1.ResourceEphemeralStorage] = resource.MustParse("1Gi")
 		}, []string{"spec.containers[0].resources.limits[ephemeral-storage]"}},
-		{"host path", func(s *corev1.PodSpec) {
-			s.Volumes[1].VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}
-		}, []string{"spec.volumes[1].hostPath"}},
-		{"disk size limit", func(s *corev1.PodSpec) { s.Volumes[1].EmptyDir.SizeLimit = ptr(resource.MustParse("1Mi")) },
-			[]string{"spec.volumes[1].emptyDir.sizeLimit"}},
-		{"huge pages", func(s *corev1.PodSpec) { s.Volumes[1].EmptyDir.Medium = "HugePages-2Mi" },
-			[]string{"spec.volumes[1].emptyDir.medium"}},
+		{"kind of host path", func(s *corev1.PodSpec) {
+			s.Volumes[2].VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/", Type: ptr(corev1.HostPathType("Pipe"))}}
+		}, []string{"spec.volumes[2].hostPath.type"}},
+		{"claim", func(s *corev1.PodSpec) {
+			s.Volumes[2].VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
+		}, []string{"spec.volumes[2].persistentVolumeClaim"}},
+		{"disk size limit", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.SizeLimit = ptr(resource.MustParse("1Mi")) },
+			[]string{"spec.volumes[2].emptyDir.sizeLimit"}},
+		{"huge pages", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.Medium = "HugePages-2Mi" },
+			[]string{"spec.volumes[2].emptyDir.medium"}},
 		{"propagation", func(s *corev1.PodSpec) {
-			s.Containers[0].VolumeMounts[0].MountPropagation = ptr(corev1.MountPropagationBidirectional)
+			s.Containers[0].VolumeMounts[0].MountPropagation = ptr(corev1.MountPropagationMode("Upwards"))
 		}, []string{"spec.containers[0].volumeMounts[0].mountPropagation"}},
 		{"recursive read only", func(s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts[0].RecursiveReadOnly = ptr(corev1.RecursiveReadOnlyEnabled)
@@ -165,8 +169,10 @@ func TestRefusedByPath(t *testing.T) {
 		{"local seccomp", func(s *corev1.PodSpec) {
 			s.SecurityContext.SeccompProfile = &corev1.SeccompProfile{Type: "Localhost", LocalhostProfile: ptr("x")}
 		}, []string{"spec.securityContext.seccompProfile.localhostProfile", "spec.securityContext.seccompProfile.type"}},
-		{"fsGroup", func(s *corev1.PodSpec) { s.SecurityContext.FSGroup = ptr(int64(0)) },
-			[]string{"spec.securityContext.fsGroup"}},
+		{"fsGroup", func(s *corev1.PodSpec) {
+			s.SecurityContext.FSGroupChangePolicy = ptr(corev1.PodFSGroupChangePolicy("Never"))
+		},
+			[]string{"spec.securityContext.fsGroupChangePolicy"}},
 		{"sidecar policy", func(s *corev1.PodSpec) { s.Containers[0].RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) },
 			[]string{"spec.containers[0].restartPolicy"}},
 		{"restart policy", func(s *corev1.PodSpec) { s.RestartPolicy = "always" }, []string{"spec.restartPolicy"}},
@@ -224,7 +230,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"dnsConfig", "securityContext", "volumes", "initContainers", "containers",
 			"hostUsers", // true is the default
 		},
-		"spec.securityContext": {"runAsUser", "runAsGroup", "runAsNonRoot", "supplementalGroups"},
+		"spec.securityContext": {"runAsUser", "runAsGroup", "runAsNonRoot", "supplementalGroups", "fsGroup"},
 		"spec.containers[0]": {
 			"name", "image", "command", "args", "workingDir", "stdin", "stdinOnce", "tty", "resizePolicy",
 			"terminationMessagePath", "ports", "env", "resources", "volumeMounts", "securityContext",
@@ -234,8 +240,8 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"runAsUser", "runAsGroup", "runAsNonRoot", "privileged", "readOnlyRootFilesystem",
 			"allowPrivilegeEscalation", "capabilities",
 		},
-		"spec.containers[0].volumeMounts[0]": {"name", "mountPath", "subPath", "readOnly"},
-		"spec.volumes[0]":                    {"name", "configMap", "secret", "projected", "downwardAPI", "emptyDir"},
+		"spec.containers[0].volumeMounts[0]": {"name", "mountPath", "subPath", "subPathExpr", "readOnly"},
+		"spec.volumes[0]":                    {"name", "configMap", "secret", "projected", "downwardAPI", "emptyDir", "hostPath"},
 	}
 	for path, fields := range understood {
 		t.Run(path, func(t *testing.T) {

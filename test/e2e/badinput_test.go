@@ -134,11 +134,11 @@ func TestBadPod(t *testing.T) {
 			},
 			[]string{v1beta1.ReasonInvalidInstanceType, "t3.enormous"},
 		},
-		"host-path": {
+		"nfs": {
 			func(p *corev1.Pod) {
-				p.Spec.Volumes = []corev1.Volume{{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/etc"}}}}
+				p.Spec.Volumes = []corev1.Volume{{Name: "files", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "files.example", Path: "/"}}}}
 			},
-			[]string{"spec.volumes[0].hostPath"},
+			[]string{"spec.volumes[0].nfs"},
 		},
 		"lifecycle": {
 			func(p *corev1.Pod) {

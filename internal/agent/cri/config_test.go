@@ -3,6 +3,7 @@ package cri
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,7 +59,7 @@ func ptr[T any](value T) *T { return &value }
 func TestContainersOwnSecurityWins(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{
 		SecurityContext: &corev1.PodSecurityContext{
-			RunAsUser: ptr(int64(1)), RunAsGroup: ptr(int64(2)), SupplementalGroups: []int64{3},
+			RunAsUser: ptr(int64(1)), RunAsGroup: ptr(int64(2)), SupplementalGroups: []int64{3}, FSGroup: ptr(int64(4)),
 			SupplementalGroupsPolicy: ptr(corev1.SupplementalGroupsPolicyStrict),
 			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
@@ -70,7 +71,7 @@ func TestContainersOwnSecurityWins(t *testing.T) {
 	}}
 	plain, own := containerSecurity(pod, &pod.Spec.Containers[0]), containerSecurity(pod, &pod.Spec.Containers[1])
 	if plain.RunAsUser.Value != 1 || plain.RunAsGroup.Value != 2 || plain.Privileged || plain.NoNewPrivs || plain.ReadonlyRootfs ||
-		plain.Seccomp.ProfileType != runtimeapi.SecurityProfile_RuntimeDefault || plain.SupplementalGroups[0] != 3 ||
+		plain.Seccomp.ProfileType != runtimeapi.SecurityProfile_RuntimeDefault || !slices.Equal(plain.SupplementalGroups, []int64{3, 4}) ||
 		plain.SupplementalGroupsPolicy != runtimeapi.SupplementalGroupsPolicy_Strict || len(plain.MaskedPaths) == 0 {
 		t.Errorf("plain: %+v", plain)
 	}

@@ -143,9 +143,20 @@ func containerConfig(spec agent.ContainerSpec) *runtimeapi.ContainerConfig {
 	for _, mount := range spec.Mounts {
 		config.Mounts = append(config.Mounts, &runtimeapi.Mount{
 			ContainerPath: absolute(mount.ContainerPath), HostPath: mount.HostPath, Readonly: mount.ReadOnly,
+			Propagation: propagation(mount.Propagation),
 		})
 	}
 	return config
+}
+
+func propagation(mode corev1.MountPropagationMode) runtimeapi.MountPropagation {
+	switch mode {
+	case corev1.MountPropagationHostToContainer:
+		return runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER
+	case corev1.MountPropagationBidirectional:
+		return runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL
+	}
+	return runtimeapi.MountPropagation_PROPAGATION_PRIVATE
 }
 
 // absolute makes a relative mount path one below the root, as the kubelet does.

@@ -42,7 +42,7 @@ func sandboxSecurity(pod *corev1.Pod) *runtimeapi.LinuxSandboxSecurityContext {
 	}
 	if own := pod.Spec.SecurityContext; own != nil {
 		context.RunAsUser, context.RunAsGroup = int64Value(own.RunAsUser), int64Value(own.RunAsGroup)
-		context.SupplementalGroups = own.SupplementalGroups
+		context.SupplementalGroups = groups(own)
 		context.SupplementalGroupsPolicy = groupsPolicy(own)
 	}
 	return context
@@ -58,7 +58,7 @@ func containerSecurity(pod *corev1.Pod, container *corev1.Container) *runtimeapi
 	var seccomp *corev1.SeccompProfile
 	if own := pod.Spec.SecurityContext; own != nil {
 		context.RunAsUser, context.RunAsGroup = int64Value(own.RunAsUser), int64Value(own.RunAsGroup)
-		context.SupplementalGroups = own.SupplementalGroups
+		context.SupplementalGroups = groups(own)
 		context.SupplementalGroupsPolicy = groupsPolicy(own)
 		seccomp = own.SeccompProfile
 	}
@@ -79,6 +79,15 @@ func containerSecurity(pod *corev1.Pod, container *corev1.Container) *runtimeapi
 	}
 	context.Seccomp = seccompProfile(seccomp)
 	return context
+}
+
+// groups are those of the pod's processes beside the user's own: what belongs to
+// the volumes' group is theirs.
+func groups(context *corev1.PodSecurityContext) []int64 {
+	if context.FSGroup == nil {
+		return context.SupplementalGroups
+	}
+	return append(slices.Clone(context.SupplementalGroups), *context.FSGroup)
 }
 
 func groupsPolicy(context *corev1.PodSecurityContext) runtimeapi.SupplementalGroupsPolicy {

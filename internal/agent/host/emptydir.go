@@ -17,15 +17,36 @@ import (
 // volumeMode lets containers of all users write, as a kubelet has it.
 const volumeMode = 0o777
 
+// fsGroup is the group that the pod's volumes are to belong to; nil: none.
+func fsGroup(pod *corev1.Pod) *int64 {
+	if pod.Spec.SecurityContext == nil {
+		return nil
+	}
+	return pod.Spec.SecurityContext.FSGroup
+}
+
 // makeEmptyDir makes the directory, and mounts memory on it where that is
-// wanted. After a reboot that memory is gone, and it is mounted anew.
-func makeEmptyDir(dir string, source *corev1.EmptyDirVolumeSource) error {
+// wanted. After a reboot that memory is gone, and it is mounted anew. What is
+// made in the directory of a group belongs to that group, too.
+func makeEmptyDir(dir string, source *corev1.EmptyDirVolumeSource, group *int64) error {
 	if err := os.Mkdir(dir, volumeMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if source.Medium != corev1.StorageMediumMemory {
+	if source.Medium == corev1.StorageMediumMemory {
+		if err := mountMemory(dir, source); err != nil {
+			return err
+		}
+	}
+	if group == nil {
 		return os.Chmod(dir, volumeMode)
 	}
+	if err := os.Chown(dir, -1, int(*group)); err != nil {
+		return err
+	}
+	return os.Chmod(dir, volumeMode|fs.ModeSetgid)
+}
+
+func mountMemory(dir string, source *corev1.EmptyDirVolumeSource) error {
 	mounted, err := isMountPoint(dir)
 	if err != nil || mounted {
 		return err
@@ -124,7 +145,7 @@ func checkOpened(fd int, made bool) error {
 	case kind != unix.S_IFDIR:
 		return errors.New("it is neither a directory nor a regular file")
 	case made:
-		return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), volumeMode)
+		return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), volumeMode|stat.Mode&unix.S_ISGID)
 	}
 	return nil
 }

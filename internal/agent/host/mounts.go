@@ -31,7 +31,7 @@ func (h *Host) Mounts(files agent.ContainerFiles) ([]agent.Mount, error) {
 			return nil, fmt.Errorf("volume %s: %w", mount.Name, err)
 		}
 		mounts = append(mounts, agent.Mount{
-			HostPath: source, ContainerPath: mount.MountPath, ReadOnly: readOnly || mount.ReadOnly,
+			HostPath: source, ContainerPath: mount.MountPath, ReadOnly: readOnly || mount.ReadOnly, Propagation: propagation(&mount),
 		})
 		hostsTaken = hostsTaken || filepath.Clean(mount.MountPath) == etcHosts
 	}
@@ -55,6 +55,13 @@ func (h *Host) Mounts(files agent.ContainerFiles) ([]agent.Mount, error) {
 		mounts = append(mounts, agent.Mount{HostPath: path, ContainerPath: target})
 	}
 	return mounts, nil
+}
+
+func propagation(mount *corev1.VolumeMount) corev1.MountPropagationMode {
+	if mount.MountPropagation == nil {
+		return corev1.MountPropagationNone
+	}
+	return *mount.MountPropagation
 }
 
 // writeWithMode writes a file whose mode the umask does not narrow.
@@ -118,16 +125,20 @@ func (h *Host) volumeSource(files agent.ContainerFiles, index int) (path string,
 	if err := itzo.CheckName(volume.Name); err != nil {
 		return "", false, err
 	}
-	if volume.EmptyDir == nil {
+	var dir string
+	switch {
+	case volume.EmptyDir != nil:
+		dir = filepath.Join(h.dir, volumesDir, volume.Name)
+		err = makeEmptyDir(dir, volume.EmptyDir, fsGroup(files.Pod))
+	case volume.HostPath != nil:
+		dir = volume.HostPath.Path
+		err = provideHostPath(volume.HostPath)
+	default:
 		path, err := h.packagePath(volume.Name, mount.SubPath)
 		return path, true, err
 	}
-	dir := filepath.Join(h.dir, volumesDir, volume.Name)
-	if err := makeEmptyDir(dir, volume.EmptyDir); err != nil {
-		return "", false, err
-	}
-	if mount.SubPath == "" {
-		return dir, false, nil
+	if err != nil || mount.SubPath == "" {
+		return dir, false, err
 	}
 	target := filepath.Join(h.dir, containersDir, files.ID.Container, "subpath-"+strconv.Itoa(index))
 	if err := bindSubPath(dir, mount.SubPath, target); err != nil {
