@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,19 +49,34 @@ func (c *Controller) finish(ctx context.Context, s *scope) error {
 }
 
 func (c *Controller) logsKept(pod *corev1.Pod) bool {
-	for i := range pod.Spec.Containers {
-		if _, kept := c.Logs.Get(pod.UID, pod.Spec.Containers[i].Name); !kept {
+	for _, name := range haveRun(pod) {
+		if _, kept := c.Logs.Get(pod.UID, name); !kept {
 			return false
 		}
 	}
 	return true
 }
 
+// haveRun names the pod's containers without those of which its status says that
+// they never ran.
+func haveRun(pod *corev1.Pod) []string {
+	never := map[string]bool{}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		never[status.Name] = status.ContainerID == ""
+	}
+	var names []string
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if !never[container.Name] {
+			names = append(names, container.Name)
+		}
+	}
+	return names
+}
+
 // keepLogs fetches the last logs of all containers.
 func (c *Controller) keepLogs(ctx context.Context, pod *corev1.Pod, agent *itzo.Client) error {
 	var errs []error
-	for i := range pod.Spec.Containers {
-		name := pod.Spec.Containers[i].Name
+	for _, name := range haveRun(pod) {
 		if err := c.keepLog(ctx, pod, name, agent); err != nil {
 			errs = append(errs, fmt.Errorf("keeping the last log of container %s: %w", name, err))
 		}
@@ -84,7 +100,7 @@ func (c *Controller) keepLog(ctx context.Context, pod *corev1.Pod, container str
 
 // forgetLogs drops what is kept of a pod whose object goes.
 func (c *Controller) forgetLogs(pod *corev1.Pod) {
-	for i := range pod.Spec.Containers {
-		c.Logs.Forget(pod.UID, pod.Spec.Containers[i].Name)
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		c.Logs.Forget(pod.UID, container.Name)
 	}
 }

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 // Why a container waits, or has ended, in the kubelet's words.
 const (
 	reasonCreating      = "ContainerCreating"
+	reasonInitializing  = "PodInitializing"
 	reasonPull          = "ErrImagePull"
 	reasonPullBackOff   = "ImagePullBackOff"
 	reasonNeverPull     = "ErrImageNeverPull"
@@ -20,10 +22,13 @@ const (
 	reasonCreate        = "CreateContainerError"
 	reasonRun           = "RunContainerError"
 	reasonCrashLoop     = "CrashLoopBackOff"
+	reasonPostStart     = "PostStartHookError"
 	reasonStart         = "StartError"
 	reasonFailed        = "Failed"
 	reasonBackOff       = "BackOff"
 	reasonFailedSandbox = "FailedCreatePodSandBox"
+
+	reasonFailedPostStart = "FailedPostStartHook"
 )
 
 // problem is what is worth a Warning event.
@@ -32,15 +37,15 @@ type problem struct{ reason, message string }
 // tellProblems makes events of what has gone wrong on the cell since the last
 // status, as the kubelet does.
 func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus) {
-	for i := range status.ContainerStatuses {
-		is := &status.ContainerStatuses[i]
+	before := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	for _, is := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
 		was := &corev1.ContainerStatus{}
-		for k := range pod.Status.ContainerStatuses {
-			if pod.Status.ContainerStatuses[k].Name == is.Name {
-				was = &pod.Status.ContainerStatuses[k]
+		for k := range before {
+			if before[k].Name == is.Name {
+				was = &before[k]
 			}
 		}
-		for _, p := range newProblems(pod, was, is) {
+		for _, p := range newProblems(pod, was, &is) {
 			c.warn(pod, p.reason, p.message)
 		}
 	}
@@ -76,7 +81,9 @@ func waitingProblem(pod *corev1.Pod, container string, waiting *corev1.Container
 		return &problem{reasonFailed, "Error: " + waiting.Message}
 	case reasonCrashLoop:
 		return &problem{reasonBackOff, fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", container, pod.Name, pod.Namespace, pod.UID)}
-	case reasonCreating:
+	case reasonPostStart:
+		return &problem{reasonFailedPostStart, waiting.Message}
+	case reasonCreating, reasonInitializing:
 		if waiting.Message != "" {
 			return &problem{reasonFailedSandbox, waiting.Message}
 		}
@@ -95,9 +102,9 @@ func startError(status *corev1.ContainerStatus) *corev1.ContainerStateTerminated
 }
 
 func imageOf(pod *corev1.Pod, container string) string {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == container {
-			return pod.Spec.Containers[i].Image
+	for _, one := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if one.Name == container {
+			return one.Image
 		}
 	}
 	return ""

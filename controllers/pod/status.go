@@ -55,6 +55,7 @@ func merge(pod *corev1.Pod, agents corev1.PodStatus) *corev1.PodStatus {
 	status.Resize = is.Resize
 	status.ResourceClaimStatuses = is.ResourceClaimStatuses
 	status.ExtendedResourceClaimStatus = is.ExtendedResourceClaimStatus
+	applyGates(pod, status)
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]
 		condition.ObservedGeneration = pod.Generation
@@ -104,26 +105,35 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 	status := s.pod.Status.DeepCopy()
 	status.Phase, status.Reason, status.Message = corev1.PodFailed, v1beta1.ReasonCellLost, message
 	now := metav1.NewTime(c.Clock.Now())
+	for i := range status.InitContainerStatuses {
+		if container := &status.InitContainerStatuses[i]; container.State.Running != nil {
+			endUnseen(container, message, now)
+		}
+	}
 	for i := range status.ContainerStatuses {
-		container := &status.ContainerStatuses[i]
-		container.Ready = false
-		if container.State.Terminated != nil {
-			continue
-		}
-		ended := &corev1.ContainerStateTerminated{
-			ExitCode: exitCodeUnknown, Reason: "ContainerStatusUnknown", Message: message, FinishedAt: now,
-			ContainerID: container.ContainerID,
-		}
-		if container.State.Running != nil {
-			ended.StartedAt = container.State.Running.StartedAt
-		}
-		container.State = corev1.ContainerState{Terminated: ended}
+		endUnseen(&status.ContainerStatuses[i], message, now)
 	}
 	notReadyConditions(status, s.pod, v1beta1.ReasonCellLost, message, c.Clock.Now())
 	if err := c.writeProblem(ctx, s, status); err != nil {
 		return err
 	}
 	return c.endCell(ctx, s)
+}
+
+// endUnseen shows a container as ended that nobody can look at any more.
+func endUnseen(container *corev1.ContainerStatus, message string, now metav1.Time) {
+	container.Ready = false
+	if container.State.Terminated != nil {
+		return
+	}
+	ended := &corev1.ContainerStateTerminated{
+		ExitCode: exitCodeUnknown, Reason: "ContainerStatusUnknown", Message: message, FinishedAt: now,
+		ContainerID: container.ContainerID,
+	}
+	if container.State.Running != nil {
+		ended.StartedAt = container.State.Running.StartedAt
+	}
+	container.State = corev1.ContainerState{Terminated: ended}
 }
 
 // exitCodeUnknown is what the kubelet gives to containers whose end it did not see.

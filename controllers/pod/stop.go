@@ -117,6 +117,11 @@ func ended(status corev1.PodStatus) bool {
 	if status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed {
 		return true
 	}
+	for _, container := range status.InitContainerStatuses {
+		if container.State.Running != nil {
+			return false // a sidecar ends after the others
+		}
+	}
 	for _, container := range status.ContainerStatuses {
 		if container.State.Terminated == nil {
 			return false

@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -106,9 +107,14 @@ func starting(status corev1.PodStatus) bool {
 	if status.Phase != corev1.PodPending {
 		return false
 	}
-	for i := range status.ContainerStatuses {
-		waiting := status.ContainerStatuses[i].State.Waiting
-		if waiting != nil && (waiting.Reason != reasonCreating || waiting.Message != "") {
+	for _, container := range status.InitContainerStatuses {
+		if container.State.Waiting == nil {
+			return false // init containers that run are news
+		}
+	}
+	for _, container := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
+		waiting := container.State.Waiting
+		if waiting != nil && (waiting.Reason != reasonCreating && waiting.Reason != reasonInitializing || waiting.Message != "") {
 			return false
 		}
 	}

@@ -29,6 +29,7 @@ type handling struct {
 	exec  *corev1.ExecAction
 	http  *corev1.HTTPGetAction
 	tcp   *corev1.TCPSocketAction
+	grpc  *corev1.GRPCAction
 	sleep *corev1.SleepAction
 	// expand says that the $(VAR) of a command are replaced, which the kubelet does
 	// in probes only, and with literal values only.
@@ -38,7 +39,7 @@ type handling struct {
 }
 
 func probeHandler(p *corev1.ProbeHandler) handling {
-	return handling{exec: p.Exec, http: p.HTTPGet, tcp: p.TCPSocket, expand: true, agent: "kube-probe/kip"}
+	return handling{exec: p.Exec, http: p.HTTPGet, tcp: p.TCPSocket, grpc: p.GRPC, expand: true, agent: "kube-probe/kip"}
 }
 
 func hookHandler(h *corev1.LifecycleHandler) handling {
@@ -66,6 +67,8 @@ func (a *Agent) handle(ctx context.Context, j job, h handling, timeout time.Dura
 		return a.handleHTTP(ctx, j, h)
 	case h.tcp != nil:
 		return a.handleTCP(ctx, j, h.tcp)
+	case h.grpc != nil:
+		return a.handleGRPC(ctx, j, h)
 	case h.sleep != nil:
 		a.pause(ctx, time.Duration(h.sleep.Seconds)*time.Second)
 		return ctx.Err()

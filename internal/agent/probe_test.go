@@ -165,13 +165,14 @@ func TestProbeThatHangs(t *testing.T) {
 func TestNetworkProbes(t *testing.T) {
 	tests := map[string]corev1.ProbeHandler{
 		"http": {HTTPGet: &corev1.HTTPGetAction{Path: "/healthz?a=b", Port: intstr.FromString("web")}},
+		"grpc": {GRPC: &corev1.GRPCAction{Port: 8080}},
 		"tcp":  {TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}},
 	}
 	for name, handler := range tests {
 		t.Run(name, func(t *testing.T) {
 			inCell(t, func(t *testing.T, c *cell) {
 				down := 0
-				if name == "http" {
+				if name != "tcp" {
 					down = 500
 				}
 				c.host.SetPort("10.0.0.2:8080", down)

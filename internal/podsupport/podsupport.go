@@ -64,6 +64,8 @@ func othersBusiness(spec *corev1.PodSpec) {
 	spec.AutomountServiceAccountToken = nil
 	// The operator resolves them to PodParameters.Credentials.
 	spec.ImagePullSecrets = nil
+	// The operator makes the pod unready for them: they are others' conditions.
+	spec.ReadinessGates = nil
 	// The operator adds the services' variables to the environment.
 	spec.EnableServiceLinks = nil
 }

@@ -104,17 +104,15 @@ func TestRefusedByPath(t *testing.T) {
 		change func(*corev1.PodSpec)
 		want   []string
 	}{
-		{"probe of a kind", func(s *corev1.PodSpec) {
-			s.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1}}}
-		}, []string{"spec.containers[0].livenessProbe.grpc"}},
+		{"scheme of a probe", func(s *corev1.PodSpec) {
+			s.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Scheme: "FTP"}}}
+		}, []string{"spec.containers[0].livenessProbe.httpGet.scheme"}},
 		{"hook of a kind", func(s *corev1.PodSpec) {
 			s.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{TCPSocket: &corev1.TCPSocketAction{}}}
 		}, []string{"spec.containers[0].lifecycle.preStop.tcpSocket"}},
 		{"stop signal", func(s *corev1.PodSpec) {
 			s.Containers[0].Lifecycle = &corev1.Lifecycle{StopSignal: ptr(corev1.SIGUSR1)}
 		}, []string{"spec.containers[0].lifecycle.stopSignal"}},
-		{"readiness gate", func(s *corev1.PodSpec) { s.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "x"}} },
-			[]string{"spec.readinessGates"}},
 		{"in an init container", func(s *corev1.PodSpec) {
 			s.InitContainers = []corev1.Container{{Ports: []corev1.ContainerPort{{HostPort: 80}}}}
 		}, []string{"spec.initContainers[0].ports[0].hostPort"}},
@@ -226,7 +224,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
-			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "hostname", "subdomain", "hostAliases",
+			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates", "hostname", "subdomain", "hostAliases",
 			"dnsConfig", "securityContext", "volumes", "initContainers", "containers",
 			"hostUsers", // true is the default
 		},

@@ -42,6 +42,10 @@ func (c *checker) probe(probe *corev1.Probe, path *field.Path) {
 		tcp.Host, tcp.Port = "", intstr.IntOrString{}
 		c.leftovers(tcp, path.Child("tcpSocket"))
 	}
+	if grpc := take(&probe.GRPC); grpc != nil {
+		grpc.Port, grpc.Service = 0, nil
+		c.leftovers(grpc, path.Child("grpc"))
+	}
 	c.leftovers(probe, path)
 }
 

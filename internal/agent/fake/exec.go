@@ -79,7 +79,12 @@ func (h *Host) SetPort(address string, status int) {
 // other end.
 func answer(conn net.Conn, code int) {
 	defer conn.Close()
-	request, err := http.ReadRequest(bufio.NewReader(conn))
+	reader := bufio.NewReader(conn)
+	if begin, err := reader.Peek(len(http2Preface)); err == nil && string(begin) == http2Preface {
+		answerHealth(&readConn{conn, reader}, code)
+		return
+	}
+	request, err := http.ReadRequest(reader)
 	if err != nil {
 		return
 	}
