@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
@@ -142,9 +143,10 @@ func TestBadPod(t *testing.T) {
 		},
 		"lifecycle": {
 			func(p *corev1.Pod) {
-				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 1}}}
+				p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
+					TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(80)}}}
 			},
-			[]string{"spec.containers[0].lifecycle"},
+			[]string{"spec.containers[0].lifecycle.preStop.tcpSocket"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
