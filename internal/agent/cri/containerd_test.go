@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -34,6 +35,8 @@ const (
 	podIP    = "10.77.0.2"
 	cellName = "cell-1.cells.kip"
 	busybox  = "docker.io/library/busybox:latest"
+	// busyboxUSR1 is the same with STOPSIGNAL SIGUSR1.
+	busyboxUSR1 = "docker.io/library/busybox:usr1"
 
 	cniPlugins = "/usr/lib/cni"
 
@@ -189,11 +192,21 @@ func writeBusybox(w io.Writer, program []byte) error {
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return err
 	}
-	tag, err := name.NewTag(busybox)
+	config = config.DeepCopy()
+	config.Config.StopSignal = "SIGUSR1"
+	signalled, err := mutate.ConfigFile(image, config)
 	if err != nil {
 		return err
 	}
-	return tarball.Write(tag, image, w)
+	images := map[name.Tag]v1.Image{}
+	for text, image := range map[string]v1.Image{busybox: image, busyboxUSR1: signalled} {
+		tag, err := name.NewTag(text)
+		if err != nil {
+			return err
+		}
+		images[tag] = image
+	}
+	return tarball.MultiWrite(images, w)
 }
 
 // cell is an agent on that containerd, with a client.

@@ -82,9 +82,22 @@ func testProbesAndHooks(t *testing.T, c *cell) {
 	if got := statusOf(status, "web"); got.RestartCount != 0 {
 		t.Errorf("web: %+v", got)
 	}
-	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 30}))
+	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 3}))
 	c.waitPhase(corev1.PodFailed)
 	if got := c.logs("web"); !strings.HasSuffix(got, "hook\nend\n") {
 		t.Errorf("web wrote %q", got)
+	}
+}
+
+func testStopSignal(t *testing.T, c *cell) {
+	main := shell("main", `trap 'exit 9' USR1; trap 'exit 1' TERM; echo up; while :; do sleep 0.05; done`)
+	main.Image = busyboxUSR1
+	pod := newPod(corev1.RestartPolicyNever, main)
+	c.run(pod)
+	c.waitPhase(corev1.PodRunning)
+	c.waitLog("main", "up\n")
+	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 30}))
+	if end := ended(t, c.waitPhase(corev1.PodFailed), "main"); end.ExitCode != 9 {
+		t.Errorf("got %+v", end)
 	}
 }

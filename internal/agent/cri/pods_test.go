@@ -57,6 +57,7 @@ func testPods(t *testing.T, dir string) {
 		"address taken":     testAddressTaken,
 		"init containers":   testInitContainers,
 		"probes and hooks":  testProbesAndHooks,
+		"stop signal":       testStopSignal,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
