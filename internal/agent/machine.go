@@ -154,6 +154,9 @@ func (m *machine) stepRun(now time.Time) []action {
 		}
 		sandboxWanted = true
 		actions = append(actions, m.bringUp(now, c, attempt, sandbox)...)
+		if hasPostStart(c.spec) && c.pull.problem == nil && c.start.problem == nil {
+			break // later ones wait for the hook, unless it cannot come to that
+		}
 	}
 	if sandbox == nil && sandboxWanted {
 		actions = append(actions, m.newSandbox(now)...)
