@@ -203,7 +203,7 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
 		return ctrl.Result{}, err
 	}
-	return c.refresh(s, agent, seen), nil
+	return c.refresh(ctx, s, agent, seen), nil
 }
 
 // newPod is how long the API server's authorizer may take to learn of a pod.

@@ -36,6 +36,7 @@ type given struct {
 	packages   map[string]digest // by volume
 	parameters digest
 	tokens     tokens
+	services   servicesRead
 
 	mu   sync.Mutex
 	when looked
@@ -128,6 +129,7 @@ func updatePod(ctx context.Context, d delivery, parameters *itzo.PodParameters) 
 type beside struct {
 	credentials map[string]itzo.RegistryCredentials
 	references  podspec.References
+	services    map[string]string
 	// lacking is what no container can be started without; nil: nothing.
 	lacking *missingObject
 }
@@ -141,7 +143,11 @@ func besideOf(d delivery, objects *nodeObjects) (*beside, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &beside{credentials: credentials, references: references}
+	services, err := objects.services(d.given)
+	if err != nil {
+		return nil, err
+	}
+	b := &beside{credentials: credentials, references: references, services: services}
 	if references.Missing != nil {
 		b.lacking = objects.lacking(references.Missing)
 	}
@@ -151,6 +157,7 @@ func besideOf(d delivery, objects *nodeObjects) (*beside, error) {
 func (b *beside) with(d delivery) *itzo.PodParameters {
 	parameters := podspec.Parameters(d.pod, d.podIP)
 	parameters.Credentials, parameters.Secrets, parameters.ConfigMaps = b.credentials, b.references.Secrets, b.references.ConfigMaps
+	parameters.Services = b.services
 	return parameters
 }
 

@@ -2,6 +2,7 @@ package pod_test
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ func TestEnvironment(t *testing.T) {
 	yes := true
 	p, _, h := s.start("web", func(p *corev1.Pod) {
 		p.Labels = map[string]string{"app": "web"}
+		p.Spec.EnableServiceLinks = new(bool)
 		main := &p.Spec.Containers[0]
 		main.EnvFrom = []corev1.EnvFromSource{
 			{Prefix: "SET_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: object("settings")}},
@@ -43,13 +45,38 @@ func TestEnvironment(t *testing.T) {
 		"SET_COLOUR": "green", "SET_SIZE": "4", "PASSWORD": password, "APP": "web", "NODE": s.node, "IP": p.Status.PodIP, "HOST": p.Status.HostIP,
 		"CPUS": "2", "URL": "http://web:" + password + "@" + p.Status.PodIP,
 	}
-	if diff := cmp.Diff(want, h.runtime.lastEnvironment()); diff != "" || p.Status.PodIP == "" || p.Status.HostIP == "" {
+	got := h.runtime.lastEnvironment()
+	maps.DeleteFunc(got, func(name, _ string) bool { return strings.HasPrefix(name, "KUBERNETES_") })
+	if diff := cmp.Diff(want, got); diff != "" || p.Status.PodIP == "" || p.Status.HostIP == "" {
 		t.Error(diff)
 	}
 	// No object shows the value, be it the pod or what is told of it.
 	shown, err := json.Marshal(p)
 	if err != nil || strings.Contains(string(shown), password) {
 		t.Errorf("the pod shows the password: %v", err)
+	}
+}
+
+// The API server's service is told to every pod, those of its namespace unless
+// the pod wants none.
+func TestEnvironmentOfServices(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	db := &corev1.Service{ObjectMeta: s.meta("db"), Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "sql", Port: 5432}}}}
+	s.create(db)
+	for name, links := range map[string]*bool{"default": nil, "none": new(bool)} {
+		_, _, h := s.start(name, func(p *corev1.Pod) { p.Spec.EnableServiceLinks = links })
+		got := h.runtime.lastEnvironment()
+		if got["KUBERNETES_SERVICE_HOST"] == "" || got["KUBERNETES_SERVICE_PORT"] != "443" {
+			t.Errorf("%s: of the API server it knows %v", name, got)
+		}
+		want := db.Spec.ClusterIP
+		if links != nil {
+			want = ""
+		}
+		if got["DB_SERVICE_HOST"] != want || db.Spec.ClusterIP == "" {
+			t.Errorf("%s: DB_SERVICE_HOST is %q, want %q", name, got["DB_SERVICE_HOST"], want)
+		}
 	}
 }
 

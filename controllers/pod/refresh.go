@@ -10,7 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/podspec"
 )
@@ -36,7 +38,7 @@ func refreshAfter() time.Duration { return wait.Jitter(refreshEvery, refreshJitt
 
 // refresh sees to it that the agent of a running pod gets what has changed of
 // what the pod refers to, and its tokens before they expire.
-func (c *Controller) refresh(s *scope, agent *itzo.Client, seen observation) ctrl.Result {
+func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, seen observation) ctrl.Result {
 	if !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
 		return ctrl.Result{}
 	}
@@ -44,6 +46,7 @@ func (c *Controller) refresh(s *scope, agent *itzo.Client, seen observation) ctr
 	next := last.next
 	switch {
 	case made.state == answered && made.err != nil:
+		log.FromContext(ctx).Info("Cannot refresh what the pod refers to", "error", errtext.Of(made.err))
 		next = made.retryAt
 	case !last.at.IsZero() && !last.sameMetadata(s.pod):
 		next = time.Time{}

@@ -21,6 +21,19 @@ func (s *scene) later(cell *v1beta1.Cell, d time.Duration) {
 	s.setReady(cell, metav1.ConditionTrue, v1beta1.ReasonAgentAnswers, "the agent answers "+rand.String(5))
 }
 
+// comesToHold lets time pass until a file has its content: how often that takes
+// depends on whether a refresh is under way when the time is moved.
+func (s *scene) comesToHold(cell *v1beta1.Cell, h *hollow, path, want string) {
+	s.t.Helper()
+	s.eventually(fmt.Sprintf("%s comes to hold %q", path, want), func() error {
+		s.later(cell, time.Minute)
+		if got := h.host.content("content", path); got != want {
+			return fmt.Errorf("it holds %q", got)
+		}
+		return nil
+	})
+}
+
 func (s *scene) holds(h *hollow, path, want string) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("%s holds %q", path, want), func() error {
@@ -54,8 +67,7 @@ func TestChangesReachVolumes(t *testing.T) {
 	s.change(settings)
 	login.Data = map[string][]byte{"user": []byte("bob")}
 	s.change(login)
-	s.later(cell, time.Minute)
-	s.holds(h, "a.conf", "2")
+	s.comesToHold(cell, h, "a.conf", "2")
 	s.holds(h, "user", "bob")
 	// Those of the pod itself are seen at once.
 	s.update(p, `{"metadata":{"labels":{"app":"web"}}}`)
@@ -85,8 +97,8 @@ func TestChangesReachTheNextStart(t *testing.T) {
 	}
 	login.Data = map[string][]byte{"user": []byte("bob")}
 	s.change(login)
-	s.later(cell, time.Minute)
 	s.eventually("a later start has the new value", func() error {
+		s.later(cell, time.Minute)
 		if got := h.runtime.lastEnvironment()["USER"]; got != "bob" {
 			return fmt.Errorf("USER is %q", got)
 		}
@@ -113,8 +125,8 @@ func TestTokenIsRenewed(t *testing.T) {
 	if h.host.content("content", "token") != token {
 		t.Error("the token was made anew too soon")
 	}
-	s.later(cell, time.Minute+time.Second)
 	s.eventually("the token is renewed", func() error {
+		s.later(cell, time.Minute+time.Second)
 		if got := h.host.content("content", "token"); got == "" || got == token {
 			return errors.New("it is not")
 		}
@@ -134,6 +146,5 @@ func TestChangesAfterARestartOfTheOperator(t *testing.T) {
 	s.change(settings)
 	s.operator()
 	s.settled()
-	s.later(cell, time.Minute)
-	s.holds(h, "a.conf", "2")
+	s.comesToHold(cell, h, "a.conf", "2")
 }

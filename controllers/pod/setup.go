@@ -38,6 +38,7 @@ const workers = 50
 // As a node (constrained impersonation, Kubernetes 1.36):
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=nodes,verbs="impersonate:arbitrary-node"
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs="impersonate-on:arbitrary-node:get";"impersonate-on:arbitrary-node:watch"
+// +kubebuilder:rbac:groups="",resources=services,verbs="impersonate-on:arbitrary-node:get";"impersonate-on:arbitrary-node:list"
 // +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs="impersonate-on:arbitrary-node:create"
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs="impersonate-on:arbitrary-node:patch"
 // +kubebuilder:rbac:groups="",resources=pods,verbs="impersonate-on:arbitrary-node:delete"

@@ -18,7 +18,10 @@ func (a *Agent) environment(j job) ([]corev1.EnvVar, map[string]string, error) {
 	resources := a.config.Host.Resources()
 	e := &environment{
 		job: j, cell: podfields.Cell{MemoryBytes: resources.MemoryBytes, CPUs: resources.CPUs},
-		values: map[string]string{},
+		values: maps.Clone(j.services), own: map[string]bool{},
+	}
+	if e.values == nil {
+		e.values = map[string]string{}
 	}
 	for i := range j.spec.EnvFrom {
 		if err := e.from(&j.spec.EnvFrom[i]); err != nil {
@@ -30,6 +33,11 @@ func (a *Agent) environment(j job) ([]corev1.EnvVar, map[string]string, error) {
 			return nil, nil, err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		if !e.own[name] {
+			e.names = append(e.names, name)
+		}
+	}
 	variables := make([]corev1.EnvVar, 0, len(e.names))
 	for _, name := range e.names {
 		variables = append(variables, corev1.EnvVar{Name: name, Value: e.values[name]})
@@ -38,19 +46,20 @@ func (a *Agent) environment(j job) ([]corev1.EnvVar, map[string]string, error) {
 }
 
 // environment is one that is being made. Of several variables with one name the
-// last one counts.
+// last one counts; those of services yield to the container's own.
 type environment struct {
 	job
 	cell   podfields.Cell
 	names  []string // in the order in which they were first set
-	values map[string]string
+	own    map[string]bool
+	values map[string]string // those of services among them
 }
 
 func (e *environment) set(name, value string) {
-	if _, known := e.values[name]; !known {
+	if !e.own[name] {
 		e.names = append(e.names, name)
 	}
-	e.values[name] = value
+	e.own[name], e.values[name] = true, value
 }
 
 // from sets a variable for each key of an object.

@@ -60,6 +60,7 @@ func environmentOf(from []corev1.EnvFromSource, env []corev1.EnvVar) ([]corev1.E
 	return a.environment(job{
 		pod: pod, spec: &pod.Spec.Containers[0], ip: netip.MustParseAddr("10.0.0.2"), cellIP: netip.MustParseAddr("10.0.0.1"),
 		configMaps: map[string]map[string]string{"settings": {"b": "2", "a": "1", "ref": "$(A)"}, "none": {}},
+		services:   map[string]string{"DB_SERVICE_HOST": "10.96.0.7", "DB_PORT": "tcp://10.96.0.7:5432"},
 		secrets:    map[string]map[string][]byte{"login": {"user": []byte("ann"), "word": []byte("p$$w$(A)")}},
 	})
 }
@@ -100,6 +101,10 @@ func TestEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if len(got) < 2 || got[len(got)-2].Name != "DB_PORT" || got[len(got)-1].Name != "DB_SERVICE_HOST" {
+				t.Fatalf("the variables of services are not the last ones: %v", got)
+			}
+			got = got[:len(got)-2]
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -109,6 +114,14 @@ func TestEnvironment(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEnvironmentOfServices(t *testing.T) {
+	got, values, err := environmentOf(nil, []corev1.EnvVar{{Name: "URL", Value: "$(DB_SERVICE_HOST)/x"}, {Name: "DB_PORT", Value: "own, was $(DB_PORT)"}})
+	want := []corev1.EnvVar{{Name: "URL", Value: "10.96.0.7/x"}, {Name: "DB_PORT", Value: "own, was tcp://10.96.0.7:5432"}, {Name: "DB_SERVICE_HOST", Value: "10.96.0.7"}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || values["DB_SERVICE_HOST"] != "10.96.0.7" {
+		t.Error(diff, err)
 	}
 }
 

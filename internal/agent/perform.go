@@ -22,6 +22,7 @@ type job struct {
 	credentials map[string]itzo.RegistryCredentials
 	secrets     map[string]map[string][]byte
 	configMaps  map[string]map[string]string
+	services    map[string]string
 }
 
 // launch starts an action; the loop hears of its end. The caller holds the lock.
@@ -36,7 +37,7 @@ func (a *Agent) launch(ctx context.Context, act action) {
 	}
 	rec := a.machine.rec
 	j := job{action: act, pod: rec.Pod, ip: rec.PodIP, cellIP: rec.HostIP, credentials: rec.Credentials,
-		secrets: rec.Secrets, configMaps: rec.ConfigMaps}
+		secrets: rec.Secrets, configMaps: rec.ConfigMaps, services: rec.Services}
 	if c := a.machine.containerState(act.container); c != nil {
 		j.spec = c.spec
 	}

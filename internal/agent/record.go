@@ -18,7 +18,9 @@ type record struct {
 	// Secrets and ConfigMaps are what environments refer to, by name and key.
 	Secrets    map[string]map[string][]byte `json:"secrets,omitempty"`
 	ConfigMaps map[string]map[string]string `json:"configMaps,omitempty"`
-	PodIP      netip.Addr                   `json:"podIP"`
+	// Services are the variables of services.
+	Services map[string]string `json:"services,omitempty"`
+	PodIP    netip.Addr        `json:"podIP"`
 	// HostIP is the address at which the operator reaches the cell.
 	HostIP netip.Addr `json:"hostIP"`
 	// AcceptedAt is the pod's start time.

@@ -87,6 +87,7 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 		Credentials: params.Credentials,
 		Secrets:     params.Secrets,
 		ConfigMaps:  params.ConfigMaps,
+		Services:    params.Services,
 		PodIP:       ip,
 		HostIP:      a.hostIP(r),
 		AcceptedAt:  time.Now(),
@@ -206,7 +207,7 @@ func (a *Agent) accept(rec *record) error {
 	if errs := podsupport.Changes(old.Pod, rec.Pod); len(errs) > 0 {
 		return badRequest("%v", errs.ToAggregate())
 	}
-	old.Credentials, old.Secrets, old.ConfigMaps = rec.Credentials, rec.Secrets, rec.ConfigMaps
+	old.Credentials, old.Secrets, old.ConfigMaps, old.Services = rec.Credentials, rec.Secrets, rec.ConfigMaps, rec.Services
 	a.machine.replacePod(rec.Pod)
 	a.machine.retryConfig()
 	a.poke()

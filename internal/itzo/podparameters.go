@@ -14,6 +14,8 @@ type PodParameters struct {
 	Secrets map[string]map[string][]byte `json:"secrets,omitempty"`
 	// ConfigMaps are the same of ConfigMaps, for Pod only.
 	ConfigMaps map[string]map[string]string `json:"configMaps,omitempty"`
+	// Services are the variables of the services that Pod is to know, for Pod only.
+	Services map[string]string `json:"services,omitempty"`
 	// Credentials are used to pull images, by registry host (no scheme, no
 	// path).
 	Credentials map[string]RegistryCredentials `json:"credentials,omitempty"`

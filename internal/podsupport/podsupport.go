@@ -66,7 +66,7 @@ func othersBusiness(spec *corev1.PodSpec) {
 	spec.ImagePullSecrets = nil
 	// The operator makes the pod unready for them: they are others' conditions.
 	spec.ReadinessGates = nil
-	// The operator adds the services' variables to the environment.
+	// The operator sends the services' variables.
 	spec.EnableServiceLinks = nil
 }
 
