@@ -109,7 +109,8 @@ func clientToken(cell *v1beta1.Cell, number int32) string {
 // one zone will hardly do in the next.
 func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
 	request.ClientToken, request.UserData, request.Tags = "", nil, nil
-	request.InstanceType, request.SubnetID, request.Market, request.CPUCredits = "", "", "", ""
+	request.InstanceType, request.SubnetID, request.Market = "", "", ""
+	request.CPUCredits, request.SpotMaxPrice = "", ""
 	inputs, err := json.Marshal(struct {
 		Request    cloud.LaunchRequest
 		Class      types.UID

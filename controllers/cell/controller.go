@@ -220,11 +220,13 @@ func (c *Controller) announce(s *scope) {
 	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
 		return
 	}
+	// Without a version of the Cell, equal events become one series.
+	about := &corev1.ObjectReference{APIVersion: v1beta1.GroupVersion.String(), Kind: "Cell", Name: s.cell.Name, UID: s.cell.UID}
 	switch is.Reason {
 	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent, v1beta1.ReasonTerminating:
 	case v1beta1.ReasonAgentAnswers:
-		c.Events.Eventf(s.cell, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", is.Message)
+		c.Events.Eventf(about, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", is.Message)
 	default:
-		c.Events.Eventf(s.cell, nil, corev1.EventTypeWarning, is.Reason, "Launch", "%s", is.Message)
+		c.Events.Eventf(about, nil, corev1.EventTypeWarning, is.Reason, "Launch", "%s", is.Message)
 	}
 }

@@ -74,6 +74,7 @@ func (c *Controller) waitForTurn(s *scope, wait time.Duration) outcome {
 func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error) {
 	chosen, problem := c.choose(s)
 	if problem != nil {
+		problem = c.orRefused(s, problem)
 		notLaunched(s.cell, problem.reason, problem.message)
 		return stopAndLookAfter(problem.retry), nil
 	}
@@ -114,6 +115,7 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 		CPUCredits:     chosen.CPUCredits,
 		ParameterStore: s.class.Spec.UseCloudParameterStore,
 		PricePerHour:   priceOf(chosen.Offering),
+		SpotMaxPrice:   spotMaxPrice(s.class, chosen.Offering),
 		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
 		Authority:      c.Authority.Authorities().Current.ID(),
 	}
@@ -140,12 +142,12 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		return c.resolveByToken(ctx, s, attempt, err)
 	case cloud.KindTransient, cloud.KindThrottled:
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
-	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull, cloud.KindVolume:
+	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull, cloud.KindVolume, cloud.KindPrice:
 		c.world(s.class).Failed(c.offeringOf(attempt), cloud.KindOf(err), s.cell.UID)
-		attempt.Fingerprint = "" // it tells nothing of the next
-		c.failAttempt(s.cell, attempt, err)
-		notLaunched(s.cell, reasonOf(err), err.Error())
-		return stopAndLookAfter(atOnce), nil
+		return c.tryAnother(s, attempt, err), nil
+	case cloud.KindConfiguration:
+		c.refused(s, attempt, err)
+		return c.tryAnother(s, attempt, err), nil
 	}
 	c.giveUp(s.cell, attempt, err)
 	if p := askedFor(s, err); p != nil {
@@ -158,6 +160,15 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 	}
 	notLaunched(s.cell, reason, fmt.Sprintf("launching %s: %v", attempt.InstanceType, err))
 	return stopAndLookAfter(c.backOff(s.cell, attempt.Fingerprint)), nil
+}
+
+// tryAnother ends an attempt after which another offering is tried at once.
+// What is wrong is said when there is none left: many may be dry.
+func (c *Controller) tryAnother(s *scope, attempt *v1beta1.LaunchAttempt, err error) outcome {
+	attempt.Fingerprint = "" // it tells nothing of the next
+	c.failAttempt(s.cell, attempt, err)
+	notLaunched(s.cell, v1beta1.ReasonLaunching, fmt.Sprintf("another offering than that of attempt %d is tried: %v", attempt.Number, err))
+	return stopAndLookAfter(atOnce)
 }
 
 // askedFor names the field of the Cell that a refused launch is about: what the
@@ -184,7 +195,7 @@ func reasonOf(err error) string {
 	switch cloud.KindOf(err) {
 	case cloud.KindUnauthorized:
 		return v1beta1.ReasonNotAuthorized
-	case cloud.KindCapacity, cloud.KindSubnetFull:
+	case cloud.KindCapacity, cloud.KindSubnetFull, cloud.KindPrice:
 		return v1beta1.ReasonNoCapacity
 	case cloud.KindVolume:
 		return v1beta1.ReasonNoVolumes

@@ -47,6 +47,7 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		SecurityGroups:  securityGroups(s),
 		UserData:        userData,
 		Market:          cloudMarket(attempt.LaunchType),
+		SpotMaxPrice:    attempt.SpotMaxPrice,
 		CPUCredits:      attempt.CPUCredits,
 		InstanceProfile: profile(s),
 		PodMetadata:     s.cell.Spec.InstanceProfile != "",
