@@ -55,9 +55,6 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 		if len(found) == 0 {
 			return nil, c.noOffering(s, rules, &ask)
 		}
-		if p := cellspec.VolumeProblem(spec, s.class, found[0].ImageID); p != nil {
-			return nil, problemOf(p, 0)
-		}
 		// What cannot be claimed is dry, so it is not selected again.
 		if world.Claim(found[0], s.cell.UID) {
 			return &choice{found[0], found[1:]}, nil

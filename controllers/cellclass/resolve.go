@@ -214,13 +214,24 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 	if !selection.NewRules(index, selection.ClassOf(class)).Any() {
 		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 	}
-	class.Status.Architecture = ""
+	class.Status.Architecture = defaultArchitecture(class, described.Architectures)
+	return nil
+}
+
+// defaultArchitecture is that of cells for which nobody names one: of those
+// that the class has, the default type's; the first, where it has not that.
+func defaultArchitecture(class *v1beta1.CellClass, ofType selection.Architectures) string {
+	first := ""
 	for _, image := range class.Status.Images {
-		if described.Architectures&selection.ArchitectureOf(image.Architecture) != 0 {
-			class.Status.Architecture = image.Architecture
+		has := len(class.Spec.Architectures) == 0 || slices.Contains(class.Spec.Architectures, image.Architecture)
+		if has && ofType&selection.ArchitectureOf(image.Architecture) != 0 {
+			return image.Architecture
+		}
+		if has && first == "" {
+			first = image.Architecture
 		}
 	}
-	return nil
+	return first
 }
 
 // pathOf finds the list element that a KindNotFound is about.

@@ -116,11 +116,6 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 		ask.Type = ""
 		explained = selection.Explain(rules, &ask, m.World)
 	}
-	if len(explained.Candidates) > 0 {
-		if p := cellspec.VolumeProblem(&spec, class, explained.Candidates[0].ImageID); p != nil {
-			return nil, errors.New(admission.Blame(w.Pod, p.Message))
-		}
-	}
 	q := &Quote{
 		Kind: w.Kind, Namespace: w.Pod.Namespace, Name: w.Pod.Name, CellClassName: class.Name,
 		Counted: counted(&spec, class, &ask), Offers: []Offer{}, RejectedTypes: len(explained.Rejections),
@@ -133,7 +128,7 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 	}
 	if len(q.Offers) == 0 {
 		p := cellspec.NoOffering(&spec, class, &ask, rules, m.World)
-		q.Problem = &Problem{p.Step, admission.Blame(w.Pod, p.Message)}
+		q.Problem = &Problem{p.Step, admission.Blame(p.Message)}
 	}
 	return q, nil
 }

@@ -66,23 +66,22 @@ func (r *Rules) Any() bool {
 }
 
 // imageFor gives the place of the image for a type, -1 where there is none.
-// Images for its accelerator go before those for types without.
+// Where the class has an image for the type's accelerator, of whichever
+// architecture, others lack what that needs.
 func imageFor(class *Class, kind *Type) int {
+	accelerator := imageAccelerator(class, kind)
+	return slices.IndexFunc(class.Images, func(image Image) bool {
+		return image.Accelerator == accelerator && image.Architecture&kind.Architectures&class.architectures() != 0
+	})
+}
+
+// imageAccelerator is which accelerator the image for a type has to be for.
+func imageAccelerator(class *Class, kind *Type) string {
 	accelerator := acceleratorOf(kind)
-	found := -1
-	for i := range class.Images {
-		image := &class.Images[i]
-		if image.Architecture&kind.Architectures&class.architectures() == 0 {
-			continue
-		}
-		if image.Accelerator == accelerator {
-			return i
-		}
-		if image.Accelerator == v1beta1.AcceleratorNone && found < 0 {
-			found = i
-		}
+	if slices.ContainsFunc(class.Images, func(image Image) bool { return image.Accelerator == accelerator }) {
+		return accelerator
 	}
-	return found
+	return v1beta1.AcceleratorNone
 }
 
 func acceleratorOf(kind *Type) string {
