@@ -40,7 +40,7 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	if p := classProblem(s); p != nil {
 		return nil, p
 	}
-	index := c.Catalogue.Index()
+	index := c.Catalogue.IndexFor(s.class.Spec.AWS.Tenancy)
 	if index == nil {
 		return nil, &problem{v1beta1.ReasonCatalogueNotReady, c.Catalogue.NotReady(), catalogueRetry}
 	}

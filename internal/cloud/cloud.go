@@ -103,6 +103,9 @@ type Prices interface {
 	// OnDemandPrices gives the prices of the region by type.
 	// KindUnauthorized where the account may not ask.
 	OnDemandPrices(ctx context.Context) (map[string]float64, error)
+	// DedicatedPrices gives those of instances with dedicated tenancy.
+	// KindUnauthorized as for OnDemandPrices.
+	DedicatedPrices(ctx context.Context) (map[string]float64, error)
 	// SpotPrices gives the newest price of every type and zone that has one.
 	SpotPrices(ctx context.Context) ([]SpotPrice, error)
 }
