@@ -37,7 +37,7 @@ func loadMarket(ctx context.Context, region string, c *cluster, notes io.Writer)
 		return pricetable.Market{}, err
 	}
 	if err := client.CheckCredentials(ctx); err != nil {
-		return pricetable.Market{}, err
+		return pricetable.Market{}, fmt.Errorf("asking AWS for types and prices: %w (with the local environment of \"make up\": . .dev/aws.env)", err)
 	}
 	offers, err := catalogue.New(catalogue.Options{Source: client, Region: client.Region(), Clock: clock.RealClock{}, Log: logr.Discard()})
 	if err != nil {

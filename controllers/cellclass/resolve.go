@@ -214,24 +214,23 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 	if !selection.NewRules(index, selection.ClassOf(class)).Any() {
 		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 	}
-	class.Status.Architecture = defaultArchitecture(class, described.Architectures)
+	class.Status.Architecture = defaultArchitecture(class, &described)
 	return nil
 }
 
-// defaultArchitecture is that of cells for which nobody names one: of those
-// that the class has, the default type's; the first, where it has not that.
-func defaultArchitecture(class *v1beta1.CellClass, ofType selection.Architectures) string {
-	first := ""
+// defaultArchitecture is that of cells for which nobody names one: of the image
+// that the default type boots; where there is none, of the first for all types.
+func defaultArchitecture(class *v1beta1.CellClass, defaultType *selection.Type) string {
+	allowed := selection.ClassOf(class)
+	if image, found := allowed.ImageFor(defaultType); found {
+		return image.Architecture.String()
+	}
 	for _, image := range class.Status.Images {
-		has := len(class.Spec.Architectures) == 0 || slices.Contains(class.Spec.Architectures, image.Architecture)
-		if has && ofType&selection.ArchitectureOf(image.Architecture) != 0 {
+		if image.Accelerator == v1beta1.AcceleratorNone && (len(class.Spec.Architectures) == 0 || slices.Contains(class.Spec.Architectures, image.Architecture)) {
 			return image.Architecture
 		}
-		if has && first == "" {
-			first = image.Architecture
-		}
 	}
-	return first
+	return ""
 }
 
 // pathOf finds the list element that a KindNotFound is about.

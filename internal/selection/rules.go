@@ -75,6 +75,16 @@ func imageFor(class *Class, kind *Type) int {
 	})
 }
 
+// ImageFor is the image for a type, whether or not the class allows the type
+// and it can boot the image; not found where the class has none.
+func (c *Class) ImageFor(kind *Type) (image Image, found bool) {
+	at := imageFor(c, kind)
+	if at < 0 {
+		return Image{}, false
+	}
+	return c.Images[at], true
+}
+
 // imageAccelerator is which accelerator the image for a type has to be for.
 func imageAccelerator(class *Class, kind *Type) string {
 	accelerator := acceleratorOf(kind)
