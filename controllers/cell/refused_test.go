@@ -3,6 +3,7 @@ package cell
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,4 +133,15 @@ func TestSpotCostsNoMoreThanTheClassAllows(t *testing.T) {
 	if made := b.cloud.Instances(b.ready(second)); made[0].MaxPrice != "" {
 		t.Errorf("limit %q", made[0].MaxPrice)
 	}
+}
+
+// TestLongAnswerIsTold: an event takes only the beginning of it.
+func TestLongAnswerIsTold(t *testing.T) {
+	b := newBench(t).start()
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "RunInstances", Code: "InvalidParameterValue", Message: strings.Repeat("so wrong ", 200)}}})
+	b.class()
+	cell := b.cell()
+	b.unready(cell, v1beta1.ReasonLaunchFailed, "so wrong")
+	b.event(cell, v1beta1.ReasonLaunchFailed)
+	b.cloud.Spoil(t, faults.Plan{})
 }
