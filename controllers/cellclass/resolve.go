@@ -211,26 +211,12 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 	if !known {
 		return found(v1beta1.ReasonInvalidInstanceType, "spec.defaultInstanceType: %q is not an instance type of this region", name)
 	}
-	if !selection.NewRules(index, selection.ClassOf(class)).Any() {
+	rules := selection.NewRules(index, selection.ClassOf(class))
+	if !rules.Any() {
 		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 	}
-	class.Status.Architecture = defaultArchitecture(class, &described)
+	class.Status.Architecture = rules.Architecture(&described).String()
 	return nil
-}
-
-// defaultArchitecture is that of cells for which nobody names one: of the image
-// that the default type boots; where there is none, of the first for all types.
-func defaultArchitecture(class *v1beta1.CellClass, defaultType *selection.Type) string {
-	allowed := selection.ClassOf(class)
-	if image, found := allowed.ImageFor(defaultType); found {
-		return image.Architecture.String()
-	}
-	for _, image := range class.Status.Images {
-		if image.Accelerator == v1beta1.AcceleratorNone && (len(class.Spec.Architectures) == 0 || slices.Contains(class.Spec.Architectures, image.Architecture)) {
-			return image.Architecture
-		}
-	}
-	return ""
 }
 
 // pathOf finds the list element that a KindNotFound is about.

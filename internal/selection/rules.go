@@ -65,6 +65,28 @@ func (r *Rules) Any() bool {
 	return slices.ContainsFunc(r.kinds, func(k ruling) bool { return k.failed == nil })
 }
 
+// Architecture is what cells are to have for which nobody names one: that of
+// the image for the default type, where the class leaves any type of it, else
+// that of most types that it leaves; 0 where it leaves none.
+func (r *Rules) Architecture(defaultType *Type) Architectures {
+	left := map[Architectures]int{}
+	for _, kind := range r.kinds {
+		if kind.failed == nil {
+			left[r.class.Images[kind.image].Architecture]++
+		}
+	}
+	if image := imageFor(&r.class, defaultType); image >= 0 && left[r.class.Images[image].Architecture] > 0 {
+		return r.class.Images[image].Architecture
+	}
+	switch {
+	case len(left) == 0:
+		return 0
+	case left[ARM64] > left[AMD64]:
+		return ARM64
+	}
+	return AMD64
+}
+
 // imageFor gives the place of the image for a type, -1 where there is none.
 // Where the class has an image for the type's accelerator, of whichever
 // architecture, others lack what that needs.
@@ -73,16 +95,6 @@ func imageFor(class *Class, kind *Type) int {
 	return slices.IndexFunc(class.Images, func(image Image) bool {
 		return image.Accelerator == accelerator && image.Architecture&kind.Architectures&class.architectures() != 0
 	})
-}
-
-// ImageFor is the image for a type, whether or not the class allows the type
-// and it can boot the image; not found where the class has none.
-func (c *Class) ImageFor(kind *Type) (image Image, found bool) {
-	at := imageFor(c, kind)
-	if at < 0 {
-		return Image{}, false
-	}
-	return c.Images[at], true
 }
 
 // imageAccelerator is which accelerator the image for a type has to be for.
