@@ -200,10 +200,13 @@ type LaunchAttempt struct {
 	// fingerprint is a hash of all else that shapes the launch call; empty
 	// where the attempt failed for want of capacity.
 	Fingerprint string `json:"fingerprint"`
-	// parameterStore: the cell finds its certificates in Parameter Store, not
-	// in its user data.
+	// instanceProfile is the name or the ARN of the instance's profile.
 	// +optional
-	ParameterStore bool `json:"parameterStore,omitempty"`
+	InstanceProfile string `json:"instanceProfile,omitempty"`
+	// parameterRole is the unique ID of the instance's role where the cell finds
+	// its certificates in Parameter Store; empty: they are in its user data.
+	// +optional
+	ParameterRole string `json:"parameterRole,omitempty"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`
 	// authority is the ID of the certificate authority that the cell is launched

@@ -112,6 +112,8 @@ type scope struct {
 	// *cloudinit.SourceError, is why it cannot be had.
 	document    string
 	documentErr error
+	// storeErr is why the cell's parameters could not be stored.
+	storeErr error
 }
 
 // outcome is what a step leads to.

@@ -79,6 +79,10 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 		return stopAndLookAfter(problem.retry), nil
 	}
 	attempt := c.attemptFor(s, chosen)
+	if err := c.assignRole(ctx, s, &attempt); err != nil {
+		c.capacity.Released(s.cell.UID)
+		return outcome{}, err
+	}
 	request, err := c.request(s, &attempt)
 	if err != nil {
 		c.capacity.Released(s.cell.UID)
@@ -100,24 +104,25 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 		return outcome{}, err
 	}
 	c.fresh.remove(s.cell.UID)
+	c.stores.fresh(s.cell.UID)
 	return proceed(), nil
 }
 
 // attemptFor is the next attempt, but for its fingerprint.
 func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt {
 	return v1beta1.LaunchAttempt{
-		Number:         lastNumber(s.cell) + 1,
-		InstanceType:   chosen.InstanceType,
-		Zone:           chosen.Zone,
-		SubnetID:       chosen.SubnetID,
-		ImageID:        chosen.ImageID,
-		LaunchType:     chosen.Market.LaunchType(),
-		CPUCredits:     chosen.CPUCredits,
-		ParameterStore: s.class.Spec.UseCloudParameterStore,
-		PricePerHour:   priceOf(chosen.Offering),
-		SpotMaxPrice:   spotMaxPrice(s.class, chosen.Offering),
-		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
-		Authority:      c.Authority.Authorities().Current.ID(),
+		Number:          lastNumber(s.cell) + 1,
+		InstanceType:    chosen.InstanceType,
+		Zone:            chosen.Zone,
+		SubnetID:        chosen.SubnetID,
+		ImageID:         chosen.ImageID,
+		LaunchType:      chosen.Market.LaunchType(),
+		CPUCredits:      chosen.CPUCredits,
+		InstanceProfile: profile(s),
+		PricePerHour:    priceOf(chosen.Offering),
+		SpotMaxPrice:    spotMaxPrice(s.class, chosen.Offering),
+		StartTime:       metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
+		Authority:       c.Authority.Authorities().Current.ID(),
 	}
 }
 

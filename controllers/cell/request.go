@@ -49,7 +49,7 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 		Market:          cloudMarket(attempt.LaunchType),
 		SpotMaxPrice:    attempt.SpotMaxPrice,
 		CPUCredits:      attempt.CPUCredits,
-		InstanceProfile: profile(s),
+		InstanceProfile: attempt.InstanceProfile,
 		PodMetadata:     s.cell.Spec.InstanceProfile != "",
 		Tenancy:         s.class.Spec.AWS.Tenancy,
 		RootDevice:      image.RootDevice,
