@@ -103,7 +103,7 @@ func TestFirstIsChosen(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask := selection.Ask{MilliCPU: 500, Memory: 1 << 30, LaunchType: quote.Counted.LaunchType}
-		chosen := selection.Select(selection.NewRules(m.Index, selection.ClassOf(class())), &ask, m.World, 100)
+		chosen := selection.Select(selection.NewRules(m.IndexFor(""), selection.ClassOf(class())), &ask, m.World, 100)
 		if len(chosen) != len(quote.Offers) {
 			t.Fatalf("%s: %d offers, %d are chosen from", launchType, len(quote.Offers), len(chosen))
 		}

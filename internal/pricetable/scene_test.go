@@ -97,7 +97,7 @@ func loaded(t *testing.T, source *region) Market {
 	if _, err := offers.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return Market{Index: offers.Index(), World: catalogue.NewCapacity(clock).For(catalogue.Hardware{}), Region: "us-east-1"}
+	return Market{IndexFor: offers.IndexFor, World: catalogue.NewCapacity(clock).For(catalogue.Hardware{}), Region: "us-east-1"}
 }
 
 // class is a resolved class, but for what edit changes.
