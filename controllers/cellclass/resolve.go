@@ -116,7 +116,11 @@ func (c *Controller) checkCloudInit(ctx context.Context, class *v1beta1.CellClas
 		return err
 	}
 	if err := bootstrap.Validate(text); err != nil {
-		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
+		text := err.Error()
+		if document := (*bootstrap.DocumentError)(nil); errors.As(err, &document) {
+			text = cloudinit.Field(c.Namespace, class) + ": " + document.Text()
+		}
+		return found(v1beta1.ReasonInvalidCloudInit, "%s", text)
 	}
 	return nil
 }
