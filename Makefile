@@ -6,7 +6,7 @@ DEV := $(BIN)/dev $(if $(HOLLOW),--hollow)
 TEST_TIMEOUT ?= 30m
 PACKAGES ?= ./...
 FLAGS := -trimpath -buildvcs=false
-# What the operator calls itself; "dev" where there is no git or no repository.
+# What the programs of a release call themselves; "dev" where there is no git or no repository.
 VERSION ?= $(or $(shell git describe --always --dirty --tags 2>/dev/null),dev)
 GO := CGO_ENABLED=0 hack/dev/go.sh
 IMG ?= kip:$(VERSION)
@@ -47,7 +47,7 @@ lint: $(BIN)/golangci-lint ## Run the linters, import rules included
 
 build: ## Build the operator, the agent and the kubectl plugin into bin/
 	@$(GO) "building the operator" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/kip .
-	@$(GO) "building the agent" build $(FLAGS) -tags=grpcnotrace -ldflags="-s -w" -o $(BIN)/ ./cmd/itzo ./cmd/pause
+	@$(GO) "building the agent" build $(FLAGS) -tags=grpcnotrace -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/itzo ./cmd/pause
 	@$(GO) "building the kubectl plugin" build $(FLAGS) -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/kubectl-kip
 
 docker-build: ## Build the operator's image, IMG=<registry>/<name>:<tag>

@@ -39,10 +39,11 @@ type CellSpec struct {
 	InstanceType string `json:"instanceType,omitempty"`
 
 	// resources are what the pod needs: cpu, memory, nvidia.com/gpu and
-	// aws.amazon.com/neuron.
+	// aws.amazon.com/neuron, by which the type is chosen, and ephemeral-storage,
+	// by which a root volume without a size of its own grows.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=4
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'nvidia.com/gpu', 'aws.amazon.com/neuron'])",message="must be cpu, memory, nvidia.com/gpu or aws.amazon.com/neuron"
+	// +kubebuilder:validation:MaxProperties=5
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'nvidia.com/gpu', 'aws.amazon.com/neuron', 'ephemeral-storage'])",message="must be cpu, memory, nvidia.com/gpu, aws.amazon.com/neuron or ephemeral-storage"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).compareTo(quantity('0')) >= 0)",message="must not be negative"
 	Resources corev1.ResourceList `json:"resources,omitempty"`
 
@@ -59,8 +60,10 @@ type CellSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	OfferingTerms []OfferingTerm `json:"offeringTerms,omitempty"`
 
-	// volumeSize is the size of the root volume, rounded up to whole GiB. The
-	// class's defaultVolumeSize where it is absent.
+	// volumeSize is the size of the root volume, rounded up to whole GiB: there
+	// must be room for the machine image's own and the ephemeral-storage beside
+	// it. Where it is absent, the larger of the image's and the class's
+	// defaultVolumeSize, and the ephemeral-storage on top.
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0",message="must be between 1Gi and 16Ti"
 	// +optional
 	VolumeSize *resource.Quantity `json:"volumeSize,omitempty"`
@@ -189,13 +192,21 @@ type LaunchAttempt struct {
 	// pricePerHour is what the offering was taken to cost, in USD.
 	// +optional
 	PricePerHour string `json:"pricePerHour,omitempty"`
+	// spotMaxPrice is the most that the Spot instance itself may cost, in USD per
+	// hour: the class's maxPricePerHour less what else the cell costs. Empty
+	// where the class has no limit, and where the price is the user's own.
+	// +optional
+	SpotMaxPrice string `json:"spotMaxPrice,omitempty"`
 	// fingerprint is a hash of all else that shapes the launch call; empty
 	// where the attempt failed for want of capacity.
 	Fingerprint string `json:"fingerprint"`
-	// parameterStore: the cell finds its certificates in Parameter Store, not
-	// in its user data.
+	// instanceProfile is the name or the ARN of the instance's profile.
 	// +optional
-	ParameterStore bool `json:"parameterStore,omitempty"`
+	InstanceProfile string `json:"instanceProfile,omitempty"`
+	// parameterRole is the unique ID of the instance's role where the cell finds
+	// its certificates in Parameter Store; empty: they are in its user data.
+	// +optional
+	ParameterRole string `json:"parameterRole,omitempty"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`
 	// authority is the ID of the certificate authority that the cell is launched

@@ -104,6 +104,7 @@ const (
 	ReasonCatalogueNotReady   = "CatalogueNotReady"
 	ReasonInvalidPrices       = "InvalidPrices"
 	ReasonNoAgent             = "NoAgent"
+	ReasonParametersLeft      = "ParametersLeft"
 	ReasonInvalidImageSpec    = "InvalidImageSpec"
 	ReasonCloudInitNotFound   = "CloudInitNotFound"
 	ReasonProfileNotFound     = "InstanceProfileNotFound"

@@ -31,13 +31,14 @@ func regionOf(class *v1beta1.CellClass) string {
 
 // loadMarket asks AWS what there is in a region; what AWS_REGION says counts
 // where that is empty.
-func loadMarket(ctx context.Context, region string, c *cluster, notes io.Writer) (pricetable.Market, error) {
+func loadMarket(ctx context.Context, pairs []asked, c *cluster, notes io.Writer) (pricetable.Market, error) {
+	region := regionOf(pairs[0].class)
 	client, err := aws.New(ctx, aws.Options{Region: region, Version: version, Limits: aws.DefaultLimits()})
 	if err != nil {
 		return pricetable.Market{}, err
 	}
 	if err := client.CheckCredentials(ctx); err != nil {
-		return pricetable.Market{}, err
+		return pricetable.Market{}, fmt.Errorf("asking AWS for types and prices: %w (with the local environment of \"make up\": . .dev/aws.env)", err)
 	}
 	offers, err := catalogue.New(catalogue.Options{Source: client, Region: client.Region(), Clock: clock.RealClock{}, Log: logr.Discard()})
 	if err != nil {
@@ -47,6 +48,9 @@ func loadMarket(ctx context.Context, region string, c *cluster, notes io.Writer)
 		offers.Memory.Report(r.instanceType, r.bytes)
 	}
 	offers.SetOverrides(c.overrides)
+	for _, a := range pairs {
+		offers.IndexFor(a.class.Spec.AWS.Tenancy) // so that its prices are loaded
+	}
 	missing, err := offers.Load(ctx)
 	if err != nil {
 		return pricetable.Market{}, fmt.Errorf("%w%s", err, remedy(err))

@@ -81,7 +81,7 @@ func (o *priceOptions) run(cmd *cobra.Command) error {
 	if len(asked) == 0 {
 		return errors.Join(failures...)
 	}
-	market, err := loadMarket(ctx, regionOf(asked[0].class), cluster, notes)
+	market, err := loadMarket(ctx, asked, cluster, notes)
 	if err != nil {
 		return err
 	}
@@ -229,5 +229,5 @@ func (o *priceOptions) print(w io.Writer, quotes []*pricetable.Quote) error {
 // marketFrom is the market as the operator sees it that has just started:
 // nothing is short.
 func marketFrom(c *catalogue.Catalogue) pricetable.Market {
-	return pricetable.Market{Index: c.Index(), World: catalogue.NewCapacity(clock.RealClock{}).For(catalogue.Hardware{}), Region: c.Region}
+	return pricetable.Market{IndexFor: c.IndexFor, World: catalogue.NewCapacity(clock.RealClock{}).For(catalogue.Hardware{}), Region: c.Region}
 }

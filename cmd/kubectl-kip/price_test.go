@@ -247,8 +247,11 @@ func TestCloudRefuses(t *testing.T) {
 		t.Errorf("without types: %v, stdout %s", err, stdout)
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
-	if _, _, err = b.price(aPod, "-f", "-"); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
-		t.Errorf("without credentials: %v", err)
+	_, _, err = b.price(aPod, "-f", "-")
+	for _, text := range []string{"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "make up", ". .dev/aws.env"} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("without credentials: %v, lacks %q", err, text)
+		}
 	}
 }
 

@@ -33,7 +33,8 @@ const (
 	tagAttempt = "kip.elotl.co/attempt"
 	tagStarted = "kip.elotl.co/attempt-start"
 	// tagAuthority is the ID of the authority of the attempt's certificate.
-	tagAuthority = "kip.elotl.co/authority"
+	tagAuthority     = "kip.elotl.co/authority"
+	tagParameterRole = "kip.elotl.co/parameter-role"
 )
 
 // openAttempt is the attempt that has not ended, nil when there is none.
@@ -109,7 +110,8 @@ func clientToken(cell *v1beta1.Cell, number int32) string {
 // one zone will hardly do in the next.
 func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
 	request.ClientToken, request.UserData, request.Tags = "", nil, nil
-	request.InstanceType, request.SubnetID, request.Market, request.CPUCredits = "", "", "", ""
+	request.InstanceType, request.SubnetID, request.Market = "", "", ""
+	request.CPUCredits, request.SpotMaxPrice = "", ""
 	inputs, err := json.Marshal(struct {
 		Request    cloud.LaunchRequest
 		Class      types.UID
@@ -138,6 +140,9 @@ func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]s
 	tags[v1beta1.TagClass] = s.class.Name
 	tags[tagAttempt] = strconv.Itoa(int(attempt.Number))
 	tags[tagStarted] = strconv.FormatInt(attempt.StartTime.Unix(), 10)
+	if attempt.ParameterRole != "" {
+		tags[tagParameterRole] = attempt.ParameterRole
+	}
 	if attempt.Authority != "" { // attempts of earlier releases repeat their own call
 		tags[tagAuthority] = attempt.Authority
 	}
@@ -166,5 +171,7 @@ func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
 		LaunchType:   launchTypeOf(instance),
 		StartTime:    metav1.Unix(started, 0),
 		Authority:    instance.Tags[tagAuthority],
+
+		ParameterRole: instance.Tags[tagParameterRole],
 	}, true
 }

@@ -33,6 +33,7 @@ func (c *Controller) boot(ctx context.Context, s *scope) (outcome, error) {
 			return result, err
 		}
 		c.agentAnswers(cell, *found.info)
+		c.stores.now(cell.UID) // what it fetched can go
 		c.probes.forget(cell.UID)
 		return proceed(), nil
 	case itzo.IsWrongIdentity(found.err):
@@ -41,6 +42,8 @@ func (c *Controller) boot(ctx context.Context, s *scope) (outcome, error) {
 	case itzo.IsRefused(found.err):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
 			fmt.Sprintf("the agent at %s refuses this operator's certificate: %s", address, errtext.Of(found.err)))
+	case storeProblem(s) != nil:
+		notReady(cell, storeProblem(s).reason, storeProblem(s).message)
 	case c.slowToBoot(cell):
 		notReady(cell, v1beta1.ReasonAgentSilent,
 			fmt.Sprintf("instance %s was launched over %s ago, and no agent answers at %s: see its console and /var/log/cloud-init-output.log",

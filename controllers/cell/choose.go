@@ -40,7 +40,7 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	if p := classProblem(s); p != nil {
 		return nil, p
 	}
-	index := c.Catalogue.Index()
+	index := c.Catalogue.IndexFor(s.class.Spec.AWS.Tenancy)
 	if index == nil {
 		return nil, &problem{v1beta1.ReasonCatalogueNotReady, c.Catalogue.NotReady(), catalogueRetry}
 	}
@@ -54,9 +54,6 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 		}
 		if len(found) == 0 {
 			return nil, c.noOffering(s, rules, &ask)
-		}
-		if p := cellspec.VolumeProblem(spec, s.class, found[0].ImageID); p != nil {
-			return nil, problemOf(p, 0)
 		}
 		// What cannot be claimed is dry, so it is not selected again.
 		if world.Claim(found[0], s.cell.UID) {

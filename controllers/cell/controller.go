@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -111,6 +112,8 @@ type scope struct {
 	// *cloudinit.SourceError, is why it cannot be had.
 	document    string
 	documentErr error
+	// storeErr is why the cell's parameters could not be stored.
+	storeErr error
 }
 
 // outcome is what a step leads to.
@@ -220,11 +223,14 @@ func (c *Controller) announce(s *scope) {
 	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
 		return
 	}
+	// Without a version of the Cell, equal events become one series.
+	about := &corev1.ObjectReference{APIVersion: v1beta1.GroupVersion.String(), Kind: "Cell", Name: s.cell.Name, UID: s.cell.UID}
+	note := strings.ToValidUTF8(is.Message[:min(len(is.Message), maxMessage)], "") // an event takes no more
 	switch is.Reason {
 	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent, v1beta1.ReasonTerminating:
 	case v1beta1.ReasonAgentAnswers:
-		c.Events.Eventf(s.cell, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", is.Message)
+		c.Events.Eventf(about, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", note)
 	default:
-		c.Events.Eventf(s.cell, nil, corev1.EventTypeWarning, is.Reason, "Launch", "%s", is.Message)
+		c.Events.Eventf(about, nil, corev1.EventTypeWarning, is.Reason, "Launch", "%s", note)
 	}
 }

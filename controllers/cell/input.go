@@ -37,7 +37,7 @@ func (c *Controller) input(s *scope, attempt *v1beta1.LaunchAttempt) (bootstrap.
 		Key:            key,
 		Agent:          c.agentOf(s.class),
 		CellConfig:     map[string]string{},
-		ParameterStore: attempt.ParameterStore,
+		ParameterStore: attempt.ParameterRole != "",
 		StoreEndpoint:  s.class.Spec.AWS.ParameterStore.Endpoint,
 	}
 	for name, value := range s.class.Spec.CellConfig {

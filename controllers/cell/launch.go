@@ -74,10 +74,15 @@ func (c *Controller) waitForTurn(s *scope, wait time.Duration) outcome {
 func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error) {
 	chosen, problem := c.choose(s)
 	if problem != nil {
+		problem = c.orRefused(s, problem)
 		notLaunched(s.cell, problem.reason, problem.message)
 		return stopAndLookAfter(problem.retry), nil
 	}
 	attempt := c.attemptFor(s, chosen)
+	if err := c.assignRole(ctx, s, &attempt); err != nil {
+		c.capacity.Released(s.cell.UID)
+		return outcome{}, err
+	}
 	request, err := c.request(s, &attempt)
 	if err != nil {
 		c.capacity.Released(s.cell.UID)
@@ -99,23 +104,25 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 		return outcome{}, err
 	}
 	c.fresh.remove(s.cell.UID)
+	c.stores.fresh(s.cell.UID)
 	return proceed(), nil
 }
 
 // attemptFor is the next attempt, but for its fingerprint.
 func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt {
 	return v1beta1.LaunchAttempt{
-		Number:         lastNumber(s.cell) + 1,
-		InstanceType:   chosen.InstanceType,
-		Zone:           chosen.Zone,
-		SubnetID:       chosen.SubnetID,
-		ImageID:        chosen.ImageID,
-		LaunchType:     chosen.Market.LaunchType(),
-		CPUCredits:     chosen.CPUCredits,
-		ParameterStore: s.class.Spec.UseCloudParameterStore,
-		PricePerHour:   priceOf(chosen.Offering),
-		StartTime:      metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
-		Authority:      c.Authority.Authorities().Current.ID(),
+		Number:          lastNumber(s.cell) + 1,
+		InstanceType:    chosen.InstanceType,
+		Zone:            chosen.Zone,
+		SubnetID:        chosen.SubnetID,
+		ImageID:         chosen.ImageID,
+		LaunchType:      chosen.Market.LaunchType(),
+		CPUCredits:      chosen.CPUCredits,
+		InstanceProfile: profile(s),
+		PricePerHour:    priceOf(chosen.Offering),
+		SpotMaxPrice:    spotMaxPrice(s.class, chosen.Offering),
+		StartTime:       metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),
+		Authority:       c.Authority.Authorities().Current.ID(),
 	}
 }
 
@@ -140,12 +147,12 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 		return c.resolveByToken(ctx, s, attempt, err)
 	case cloud.KindTransient, cloud.KindThrottled:
 		return outcome{}, fmt.Errorf("launching attempt %d: %w", attempt.Number, err)
-	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull, cloud.KindVolume:
+	case cloud.KindCapacity, cloud.KindQuota, cloud.KindSubnetFull, cloud.KindVolume, cloud.KindPrice:
 		c.world(s.class).Failed(c.offeringOf(attempt), cloud.KindOf(err), s.cell.UID)
-		attempt.Fingerprint = "" // it tells nothing of the next
-		c.failAttempt(s.cell, attempt, err)
-		notLaunched(s.cell, reasonOf(err), err.Error())
-		return stopAndLookAfter(atOnce), nil
+		return c.tryAnother(s, attempt, err), nil
+	case cloud.KindConfiguration:
+		c.refused(s, attempt, err)
+		return c.tryAnother(s, attempt, err), nil
 	}
 	c.giveUp(s.cell, attempt, err)
 	if p := askedFor(s, err); p != nil {
@@ -158,6 +165,15 @@ func (c *Controller) launchFailed(ctx context.Context, s *scope, attempt *v1beta
 	}
 	notLaunched(s.cell, reason, fmt.Sprintf("launching %s: %v", attempt.InstanceType, err))
 	return stopAndLookAfter(c.backOff(s.cell, attempt.Fingerprint)), nil
+}
+
+// tryAnother ends an attempt after which another offering is tried at once.
+// What is wrong is said when there is none left: many may be dry.
+func (c *Controller) tryAnother(s *scope, attempt *v1beta1.LaunchAttempt, err error) outcome {
+	attempt.Fingerprint = "" // it tells nothing of the next
+	c.failAttempt(s.cell, attempt, err)
+	notLaunched(s.cell, v1beta1.ReasonLaunching, fmt.Sprintf("another offering than that of attempt %d is tried: %v", attempt.Number, err))
+	return stopAndLookAfter(atOnce)
 }
 
 // askedFor names the field of the Cell that a refused launch is about: what the
@@ -184,7 +200,7 @@ func reasonOf(err error) string {
 	switch cloud.KindOf(err) {
 	case cloud.KindUnauthorized:
 		return v1beta1.ReasonNotAuthorized
-	case cloud.KindCapacity, cloud.KindSubnetFull:
+	case cloud.KindCapacity, cloud.KindSubnetFull, cloud.KindPrice:
 		return v1beta1.ReasonNoCapacity
 	case cloud.KindVolume:
 		return v1beta1.ReasonNoVolumes

@@ -50,5 +50,7 @@ func (c *Controller) world(class *v1beta1.CellClass) catalogue.World {
 	if class == nil {
 		return c.capacity.For(catalogue.Hardware{})
 	}
-	return c.capacity.For(catalogue.Hardware{Tenancy: class.Spec.AWS.Tenancy, VolumeType: class.Spec.AWS.RootVolume.Type})
+	return c.capacity.For(catalogue.Hardware{
+		Tenancy: class.Spec.AWS.Tenancy, VolumeType: class.Spec.AWS.RootVolume.Type, Class: class.UID, Generation: class.Generation,
+	})
 }

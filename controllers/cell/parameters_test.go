@@ -90,7 +90,7 @@ func TestParametersOfABootingCell(t *testing.T) {
 			t.Errorf("tag %s is %q, want %q", key, p.Tags[key], value)
 		}
 	}
-	if err := b.cloud.DeleteSecrets(t.Context(), "/kip/cells/"+is.Status.InstanceID); err != nil {
+	if err := b.cloud.DeleteSecrets(t.Context(), []string{p.Name}); err != nil {
 		t.Fatal(err)
 	}
 	b.clock.Advance(storeAgain)
@@ -186,4 +186,98 @@ func TestOwnAgent(t *testing.T) {
 			t.Errorf("the user data lacks %q", want)
 		}
 	}
+}
+
+// TestAnotherLayout: what a class now puts into more, or fewer, chunks leaves
+// no old ones beside them.
+func TestAnotherLayout(t *testing.T) {
+	b := newBench(t, silent).start()
+	b.readyClass(storing)
+	cell := b.cell()
+	b.booting(cell)
+	b.waitForParameters(1)
+	class := &v1beta1.CellClass{}
+	for _, step := range []struct{ size, chunks int }{{8000, 3}, {4000, 2}, {0, 1}} {
+		if err := b.Get(t.Context(), client.ObjectKey{Name: b.name}, class); err != nil {
+			t.Fatal(err)
+		}
+		class.Spec.CellConfig = map[string]v1beta1.CellConfigValue{}
+		for i := 0; i*2000 < step.size; i++ {
+			class.Spec.CellConfig[fmt.Sprintf("key%d", i)] = v1beta1.CellConfigValue(strings.Repeat("x", 2000))
+		}
+		if err := b.Update(t.Context(), class); err != nil {
+			t.Fatal(err)
+		}
+		fixture.Eventually(t, "the layout follows the class", func(context.Context) error {
+			b.clock.Advance(storeAgain)
+			b.poke(cell)
+			if got := len(b.stored()); got != step.chunks {
+				return fmt.Errorf("%d parameters, want %d", got, step.chunks)
+			}
+			return nil
+		})
+	}
+	puts := len(b.cloud.Calls("PutParameter"))
+	for range 3 {
+		b.clock.Advance(storeAgain)
+		b.pokeAndWait(cell)
+	}
+	if again := len(b.cloud.Calls("PutParameter")) - puts; again != 0 {
+		t.Errorf("what is there was put %d times more", again)
+	}
+}
+
+// TestRoleOfTheLaunch: a class that gets another profile meanwhile does not
+// change whom the parameters of a booting cell are for.
+func TestRoleOfTheLaunch(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(storing)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "AccessDeniedException"}}})
+	cell := b.cell()
+	is := b.unready(cell, v1beta1.ReasonNotAuthorized, "ssm:PutParameter")
+	role := is.Status.Attempts[0].ParameterRole
+	class := &v1beta1.CellClass{}
+	if err := b.Get(t.Context(), client.ObjectKey{Name: b.name}, class); err != nil {
+		t.Fatal(err)
+	}
+	class.Spec.DefaultIAMPermissions = "kip-profile"
+	if err := b.Update(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	fixture.WaitFor(t, b, class, "the class has another role", func(is *v1beta1.CellClass) error {
+		if p := is.Status.InstanceProfile; p == nil || p.RoleID == role {
+			return fmt.Errorf("%+v", p)
+		}
+		return nil
+	})
+	b.cloud.Spoil(t, faults.Plan{})
+	fixture.Eventually(t, "the parameters are for the role of the instance", func(context.Context) error {
+		b.clock.Advance(storeRetry)
+		b.poke(cell)
+		for _, call := range b.cloud.Calls("PutParameter") {
+			if call.Code == "" && strings.Contains(fmt.Sprint(call.Params), role+":"+is.Status.InstanceID) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d calls", len(b.cloud.Calls("PutParameter")))
+	})
+	b.ready(cell)
+}
+
+// TestStoreCannotBeEmptied: a ready cell stays supervised, the action that lacks
+// is named, also when the Cell is deleted.
+func TestStoreCannotBeEmptied(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass(storing)
+	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "DeleteParameters", Code: "AccessDeniedException"}}})
+	cell := b.cell()
+	b.ready(cell)
+	b.event(cell, v1beta1.ReasonParametersLeft)
+	if err := b.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	b.unready(cell, v1beta1.ReasonNotAuthorized, "stay in Parameter Store", "ssm:DeleteParameters")
+	b.cloud.Spoil(t, faults.Plan{})
+	b.poke(cell)
+	b.waitForParameters(0)
 }

@@ -19,9 +19,11 @@ type classRules struct {
 type knownRules struct {
 	index      *selection.Index
 	generation int64
-	images     []v1beta1.ResolvedImage
-	subnets    []v1beta1.ResolvedSubnet
-	rules      *selection.Rules
+	// architecture, images and subnets are of the class's status.
+	architecture string
+	images       []v1beta1.ResolvedImage
+	subnets      []v1beta1.ResolvedSubnet
+	rules        *selection.Rules
 }
 
 func newClassRules() *classRules { return &classRules{known: map[types.UID]knownRules{}} }
@@ -30,11 +32,12 @@ func (r *classRules) of(index *selection.Index, class *v1beta1.CellClass) *selec
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, ok := r.known[class.UID]
-	if ok && known.index == index && known.generation == class.Generation &&
+	if ok && known.index == index && known.generation == class.Generation && known.architecture == class.Status.Architecture &&
 		equality.Semantic.DeepEqual(known.images, class.Status.Images) && equality.Semantic.DeepEqual(known.subnets, class.Status.Subnets) {
 		return known.rules
 	}
-	known = knownRules{index, class.Generation, class.Status.Images, class.Status.Subnets, selection.NewRules(index, selection.ClassOf(class))}
+	known = knownRules{index, class.Generation, class.Status.Architecture, class.Status.Images, class.Status.Subnets,
+		selection.NewRules(index, selection.ClassOf(class))}
 	r.known[class.UID] = known
 	return known.rules
 }

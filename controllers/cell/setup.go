@@ -113,6 +113,7 @@ func withoutCounts(status v1beta1.CellClassStatus) v1beta1.CellClassStatus {
 func (c *Controller) cellsOfClass(ctx context.Context, class client.Object) []reconcile.Request {
 	if !class.GetDeletionTimestamp().IsZero() {
 		c.rules.forget(class.GetUID()) // nothing is chosen by them any more
+		c.capacity.Forget(class.GetUID())
 	}
 	var cells v1beta1.CellList
 	if err := c.Client.List(ctx, &cells, client.MatchingFields{classIndex: class.GetName()}); err != nil {

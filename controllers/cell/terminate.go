@@ -56,7 +56,9 @@ func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (resu
 	}
 	if len(live) == 0 && !unsure {
 		if err := c.endParameters(ctx, cell, cell.Status.InstanceID); err != nil {
-			return ctrl.Result{}, false, err
+			s := &scope{cell: cell, before: cell.DeepCopy()}
+			notReady(cell, reasonOf(err), err.Error())
+			return ctrl.Result{}, false, errors.Join(err, client.IgnoreNotFound(c.writeStatus(ctx, s)))
 		}
 		return ctrl.Result{}, true, nil
 	}

@@ -108,6 +108,8 @@ const (
 	// storeAgain is how often the parameters of a cell whose agent has not
 	// answered are written again, in case that somebody deleted them.
 	storeAgain = time.Minute
+	// storeRetry is when Parameter Store is asked again that did not do as asked.
+	storeRetry = 10 * time.Second
 	// roleKnownFor is how long the role of an instance profile is taken to stay.
 	roleKnownFor = 10 * time.Minute
 )

@@ -20,7 +20,7 @@ func TestCloudInitFrom(t *testing.T) {
 	b.create(config)
 	b.unready(class, v1beta1.ReasonCloudInitNotFound, `has no key "user-data"`)
 	edit(b, config, func(c *corev1.ConfigMap) { c.Data["user-data"] = "#cloud-config\nruncmd: 5\n" })
-	b.unready(class, v1beta1.ReasonInvalidCloudInit, "line 2: runcmd is a number")
+	b.unready(class, v1beta1.ReasonInvalidCloudInit, "spec.cloudInitFrom.configMapKeyRef: ConfigMap default/"+b.name+` key "user-data": line 2, column 9: runcmd is a number`)
 	edit(b, config, func(c *corev1.ConfigMap) { c.Data["user-data"] = "#!/bin/sh\n" })
 	b.ready(class)
 	edit(b, class, func(c *v1beta1.CellClass) {

@@ -116,7 +116,11 @@ func (c *Controller) checkCloudInit(ctx context.Context, class *v1beta1.CellClas
 		return err
 	}
 	if err := bootstrap.Validate(text); err != nil {
-		return found(v1beta1.ReasonInvalidCloudInit, "spec.%v", err)
+		text := err.Error()
+		if document := (*bootstrap.DocumentError)(nil); errors.As(err, &document) {
+			text = cloudinit.Field(c.Namespace, class) + ": " + document.Text()
+		}
+		return found(v1beta1.ReasonInvalidCloudInit, "%s", text)
 	}
 	return nil
 }
@@ -211,15 +215,11 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 	if !known {
 		return found(v1beta1.ReasonInvalidInstanceType, "spec.defaultInstanceType: %q is not an instance type of this region", name)
 	}
-	if !selection.NewRules(index, selection.ClassOf(class)).Any() {
+	rules := selection.NewRules(index, selection.ClassOf(class))
+	if !rules.Any() {
 		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 	}
-	class.Status.Architecture = ""
-	for _, image := range class.Status.Images {
-		if described.Architectures&selection.ArchitectureOf(image.Architecture) != 0 {
-			class.Status.Architecture = image.Architecture
-		}
-	}
+	class.Status.Architecture = rules.Architecture(&described).String()
 	return nil
 }
 

@@ -139,7 +139,7 @@ func TestBadInput(t *testing.T) {
 			func(s *v1beta1.CellClassSpec) { s.CloudInit = "#cloud-config\nruncmd: [\n" },
 			v1beta1.ReasonInvalidCloudInit, []string{"spec.cloudInit", "line"},
 		},
-		"cloud-init that is no message": {
+		"cloud-init of no format": {
 			func(s *v1beta1.CellClassSpec) { s.CloudInit = "MIME-Version: 1.0\nContent-Type: text/plain\n" },
 			v1beta1.ReasonInvalidCloudInit, []string{"spec.cloudInit", "no empty line behind its head"},
 		},

@@ -43,7 +43,7 @@ type Options struct {
 // Collector deletes parameters of instances that no Cell has.
 type Collector struct {
 	Options
-	// seen are the instances that had parameters and no Cell at the last look.
+	// seen are the parameters that belonged to no Cell at the last look.
 	seen map[string]bool
 }
 
@@ -75,10 +75,6 @@ func (c *Collector) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	found, err := c.Cloud.Secrets(ctx, cellsPath, map[string]string{v1beta1.TagCluster: c.ClusterID})
-	if cloud.KindOf(err) == cloud.KindUnauthorized && err != nil {
-		c.Log.V(1).Info("Not allowed to look for parameters that no Cell owns", "reason", err.Error())
-		return nil
-	}
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -87,28 +83,29 @@ func (c *Collector) look(ctx context.Context) error {
 		return err
 	}
 	seen := map[string]bool{}
-	for _, instance := range c.orphans(found, owned) {
-		if !c.seen[instance] {
-			seen[instance] = true
-			continue
+	var twice []string
+	for _, name := range c.orphans(found, owned) {
+		seen[name] = true
+		if c.seen[name] {
+			twice = append(twice, name)
 		}
-		if err := c.Cloud.DeleteSecrets(ctx, cellsPath+instance); err != nil {
-			return fmt.Errorf("deleting the parameters of instance %s, which no Cell has: %w", instance, err)
-		}
-		c.Log.Info("Deleted the parameters of an instance that no Cell has", "instance", instance)
 	}
 	c.seen = seen
+	if len(twice) == 0 {
+		return nil
+	}
+	if err := c.Cloud.DeleteSecrets(ctx, twice); err != nil {
+		return fmt.Errorf("deleting parameters of instances that no Cell has: %w", err)
+	}
+	c.Log.Info("Deleted parameters of instances that no Cell has", "names", twice)
 	return nil
 }
 
-// instances are those that Cells have. No Cell at all is taken for a mistake.
+// instances are those that Cells have.
 func (c *Collector) instances(ctx context.Context) (map[string]bool, error) {
 	var cells v1beta1.CellList
 	if err := c.Live.List(ctx, &cells); err != nil {
 		return nil, fmt.Errorf("listing Cells: %w", err)
-	}
-	if len(cells.Items) == 0 {
-		return nil, nil
 	}
 	owned := map[string]bool{}
 	for i := range cells.Items {
@@ -117,21 +114,16 @@ func (c *Collector) instances(ctx context.Context) (map[string]bool, error) {
 	return owned, nil
 }
 
-// orphans are the instances with parameters of a certain age that none of the
-// owned is; none where nothing is owned.
+// orphans are the parameters of a certain age of instances that are not owned.
+// That nothing is owned at all is no reason to doubt: a cell reads its
+// parameters in its first minutes, and these are older.
 func (c *Collector) orphans(found []cloud.SecretInfo, owned map[string]bool) []string {
-	if owned == nil {
-		return nil
-	}
 	var out []string
-	known := map[string]bool{}
 	for _, secret := range found {
 		instance, _, _ := strings.Cut(strings.TrimPrefix(secret.Name, cellsPath), "/")
-		if instance == "" || owned[instance] || known[instance] || c.Clock.Since(secret.Modified) < minAge {
-			continue
+		if instance != "" && !owned[instance] && c.Clock.Since(secret.Modified) >= minAge {
+			out = append(out, secret.Name)
 		}
-		known[instance] = true
-		out = append(out, instance)
 	}
 	return out
 }

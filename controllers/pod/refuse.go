@@ -53,5 +53,5 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 
 // blame says for the pod's user what keeps the Cell from being ready.
 func blame(pod *corev1.Pod, ready *metav1.Condition) *refusal {
-	return &refusal{reason: ready.Reason, message: admission.Blame(pod, ready.Message)}
+	return &refusal{reason: ready.Reason, message: admission.Blame(ready.Message)}
 }

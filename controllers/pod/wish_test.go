@@ -154,20 +154,18 @@ func TestCellThatCannotBe(t *testing.T) {
 	}
 }
 
-// A volume that follows from the pod's requests is not blamed on an annotation.
-func TestVolumeThatNoAnnotationAskedFor(t *testing.T) {
+// A volume that follows from the pod's requests grows with the image: its Cell
+// asks for no size.
+func TestEphemeralStorage(t *testing.T) {
 	s := newScene(t)
 	s.operator()
 	p := s.add("web", func(p *corev1.Pod) {
 		p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Gi")}
 	})
 	cell := s.cellOf(p)
-	if got := cell.Spec.VolumeSize; got == nil || got.String() != "9Gi" {
-		t.Errorf("a volume of %v", got)
+	if got := cell.Spec.Resources.StorageEphemeral().String(); cell.Spec.VolumeSize != nil || got != "1Gi" {
+		t.Errorf("a volume of %v with %s for the pod", cell.Spec.VolumeSize, got)
 	}
-	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInvalidVolumeSize, "spec.volumeSize: 9Gi is smaller than the root volume of image ami-1, 12Gi")
-	s.refusedWith(p, v1beta1.ReasonInvalidVolumeSize,
-		"the volume for the pod's ephemeral-storage: 9Gi is smaller than the root volume of image ami-1, 12Gi; annotation pod.elotl.co/volume-size gives another")
 }
 
 // Before there is an instance a changed wish replaces the Cell.

@@ -38,6 +38,8 @@ func (market) OnDemandPrices(context.Context) (map[string]float64, error) {
 	return map[string]float64{"m5.large": 0.10}, nil
 }
 
+func (market) DedicatedPrices(context.Context) (map[string]float64, error) { return nil, nil }
+
 func (market) SpotPrices(context.Context) ([]cloud.SpotPrice, error) { return nil, nil }
 
 // bench is an operator in a namespace of its own.

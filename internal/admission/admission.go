@@ -70,22 +70,16 @@ func Daemon(pod *corev1.Pod, class *v1beta1.CellClass) *Refusal {
 
 // Blame says for the pod's user what keeps its Cell from being ready: where the
 // message begins with a field of the Cell, what of the pod that was made from.
-func Blame(pod *corev1.Pod, message string) string {
+func Blame(message string) string {
 	for _, from := range []struct{ field, annotation string }{
 		{"spec.instanceType: ", v1beta1.AnnotationInstanceType},
 		{"spec.securityGroups: ", v1beta1.AnnotationSecurityGroups},
 		{"spec.instanceProfile: ", v1beta1.AnnotationInstanceProfile},
+		{"spec.volumeSize: ", v1beta1.AnnotationVolumeSize},
 	} {
 		if rest, ok := strings.CutPrefix(message, from.field); ok {
 			return fmt.Sprintf("annotation %s: %s", from.annotation, rest)
 		}
 	}
-	rest, ok := strings.CutPrefix(message, "spec.volumeSize: ")
-	if !ok {
-		return message
-	}
-	if _, asked := pod.Annotations[v1beta1.AnnotationVolumeSize]; asked {
-		return fmt.Sprintf("annotation %s: %s", v1beta1.AnnotationVolumeSize, rest)
-	}
-	return fmt.Sprintf("the volume for the pod's ephemeral-storage: %s; annotation %s gives another", rest, v1beta1.AnnotationVolumeSize)
+	return message
 }

@@ -81,19 +81,16 @@ func TestDaemon(t *testing.T) {
 }
 
 func TestBlame(t *testing.T) {
-	sized := podOf(func(p *corev1.Pod) { p.Annotations = map[string]string{v1beta1.AnnotationVolumeSize: "2Gi"} })
 	for _, test := range []struct {
-		pod           *corev1.Pod
 		message, want string
 	}{
-		{podOf(), "CellClass \"a\": spec.aws", "CellClass \"a\": spec.aws"},
-		{podOf(), "spec.instanceType: no such", "annotation pod.elotl.co/instance-type: no such"},
-		{podOf(), "spec.securityGroups: no such", "annotation pod.elotl.co/security-groups: no such"},
-		{podOf(), "spec.instanceProfile: no such", "annotation pod.elotl.co/instance-profile: no such"},
-		{sized, "spec.volumeSize: too small", "annotation pod.elotl.co/volume-size: too small"},
-		{podOf(), "spec.volumeSize: too small", "the volume for the pod's ephemeral-storage: too small; annotation pod.elotl.co/volume-size gives another"},
+		{"CellClass \"a\": spec.aws", "CellClass \"a\": spec.aws"},
+		{"spec.instanceType: no such", "annotation pod.elotl.co/instance-type: no such"},
+		{"spec.securityGroups: no such", "annotation pod.elotl.co/security-groups: no such"},
+		{"spec.instanceProfile: no such", "annotation pod.elotl.co/instance-profile: no such"},
+		{"spec.volumeSize: too small", "annotation pod.elotl.co/volume-size: too small"},
 	} {
-		if got := admission.Blame(test.pod, test.message); got != test.want {
+		if got := admission.Blame(test.message); got != test.want {
 			t.Errorf("%q is %q, want %q", test.message, got, test.want)
 		}
 	}

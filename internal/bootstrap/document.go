@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,19 +18,26 @@ const (
 // DocumentError says what is wrong with a user's cloud-init document. It
 // quotes keys and paths of the document, never contents.
 type DocumentError struct {
-	// Line is counted from 1; 0 where it is not known.
-	Line int
+	// Line and Column are counted from 1, in characters; 0 where they are not
+	// known.
+	Line, Column int
 	// Problem says what is wrong, Remedy what would be right.
 	Problem, Remedy string
 }
 
-// Error gives line, problem and remedy.
-func (e *DocumentError) Error() string {
+// Error gives position, problem and remedy, below the name of the class's field.
+func (e *DocumentError) Error() string { return "cloudInit: " + e.Text() }
+
+// Text is the error without the name of a field.
+func (e *DocumentError) Text() string {
 	at := ""
 	if e.Line > 0 {
 		at = fmt.Sprintf("line %d: ", e.Line)
 	}
-	return "cloudInit: " + at + e.Problem + ": " + e.Remedy
+	if e.Line > 0 && e.Column > 0 {
+		at = fmt.Sprintf("line %d, column %d: ", e.Line, e.Column)
+	}
+	return at + e.Problem + ": " + e.Remedy
 }
 
 // Validate says whether a cell can be booted with the document: nil, or a
@@ -93,10 +98,10 @@ func decodeOne(text string) (*yaml.Node, error) {
 	if err := decoder.Decode(root); errors.Is(err, io.EOF) {
 		return empty, nil
 	} else if err != nil {
-		return nil, yamlError(err)
+		return nil, syntaxError(text, err)
 	}
-	if second := (&yaml.Node{}); !errors.Is(decoder.Decode(second), io.EOF) {
-		return nil, &DocumentError{Line: second.Line, Problem: "a second YAML document begins", Remedy: "leave one document, without --- between its parts"}
+	if !errors.Is(decoder.Decode(&yaml.Node{}), io.EOF) {
+		return nil, &DocumentError{Line: secondDocument(text, root), Problem: "a second YAML document begins", Remedy: "leave one document, without --- between its parts"}
 	}
 	if body := root.Content[0]; body.Kind == yaml.ScalarNode && body.ShortTag() == "!!null" {
 		return empty, nil
@@ -104,23 +109,32 @@ func decodeOne(text string) (*yaml.Node, error) {
 	return root, nil
 }
 
-// lineOf matches the two forms in which the YAML library tells a line.
-var lineOf = regexp.MustCompile(`(?m)^(?:yaml:|) *line (\d+): (.*)$`)
+// readable is what a document that is no YAML should be.
+const readable = "the document must be YAML that can be read without guessing"
 
-func yamlError(err error) *DocumentError {
-	remedy := "the document must be YAML that can be read without guessing"
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	found := lineOf.FindStringSubmatch(err.Error())
-	if found == nil {
-		return &DocumentError{Problem: text, Remedy: remedy}
+// syntaxError says where, as the library does where that takes too long to find.
+func syntaxError(text string, err error) *DocumentError {
+	problem, said := problemOf(err)
+	line, column := locate(text, problem)
+	if line == 0 {
+		line = said
 	}
-	line, _ := strconv.Atoi(found[1])
-	return &DocumentError{Line: line, Problem: found[2], Remedy: remedy}
+	return &DocumentError{Line: line, Column: column, Problem: problem, Remedy: readable}
+}
+
+// secondDocument finds the line of the mark that begins it.
+func secondDocument(text string, first *yaml.Node) int {
+	for i, line := range strings.Split(text, "\n") {
+		if i >= first.Content[0].Line && strings.HasPrefix(line, "---") {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 func (d *document) checkMapping() error {
 	if body := d.mapping(); body.Kind != yaml.MappingNode {
-		return &DocumentError{Line: body.Line, Problem: "the document is " + describe(body), Remedy: "it must be a mapping of cloud-config's keys, such as runcmd"}
+		return &DocumentError{Line: body.Line, Column: body.Column, Problem: "the document is " + describe(body), Remedy: "it must be a mapping of cloud-config's keys, such as runcmd"}
 	}
 	return nil
 }
@@ -130,9 +144,20 @@ func (d *document) checkMapping() error {
 func (d *document) checkValues() error {
 	var discard any
 	if err := d.root.Decode(&discard); err != nil {
-		return yamlError(err)
+		return d.valueError(err)
 	}
 	return nil
+}
+
+func (d *document) valueError(err error) *DocumentError {
+	problem, line := problemOf(err)
+	out := &DocumentError{Line: line, Problem: problem, Remedy: readable}
+	if name := anchorOf.FindStringSubmatch(out.Problem); name != nil {
+		if alias := selfReference(d.root, name[1]); alias != nil {
+			out.Line, out.Column = alias.Line, alias.Column
+		}
+	}
+	return out
 }
 
 // checkFiles refuses what makes cloud-init drop the whole of write_files, and
@@ -145,14 +170,14 @@ func (d *document) checkFiles() error {
 	for i, item := range list {
 		item = resolve(item)
 		if item.Kind != yaml.MappingNode {
-			return &DocumentError{Line: item.Line, Problem: fmt.Sprintf("%s[%d] is %s", writeFiles, i, describe(item)), Remedy: "it must be a mapping with path and content"}
+			return &DocumentError{Line: item.Line, Column: item.Column, Problem: fmt.Sprintf("%s[%d] is %s", writeFiles, i, describe(item)), Remedy: "it must be a mapping with path and content"}
 		}
 		target := find(item, "path")
 		if target == nil || target.Kind != yaml.ScalarNode {
 			continue
 		}
 		if p := path.Join("/", target.Value); p == Dir || strings.HasPrefix(p, Dir+"/") {
-			return &DocumentError{Line: target.Line, Problem: fmt.Sprintf("%s[%d] writes %s", writeFiles, i, target.Value), Remedy: "everything in " + Dir + " belongs to the cell's agent; choose another path"}
+			return &DocumentError{Line: target.Line, Column: target.Column, Problem: fmt.Sprintf("%s[%d] writes %s", writeFiles, i, target.Value), Remedy: "everything in " + Dir + " belongs to the cell's agent; choose another path"}
 		}
 	}
 	return nil
@@ -171,7 +196,7 @@ func (d *document) checkCommands() error {
 		if item.Kind == yaml.SequenceNode || (item.Kind == yaml.ScalarNode && (tag == "!!str" || tag == "!!null")) {
 			continue
 		}
-		return &DocumentError{Line: item.Line, Problem: fmt.Sprintf("%s[%d] is %s", runCmd, i, describe(item)),
+		return &DocumentError{Line: item.Line, Column: item.Column, Problem: fmt.Sprintf("%s[%d] is %s", runCmd, i, describe(item)),
 			Remedy: "it must be a string or a list of strings; a command with a colon and a blank in it needs quotes"}
 	}
 	return nil
@@ -184,7 +209,7 @@ func (d *document) checkList(key string) ([]*yaml.Node, error) {
 		return nil, nil
 	}
 	if value.Kind != yaml.SequenceNode {
-		return nil, &DocumentError{Line: value.Line, Problem: key + " is " + describe(value), Remedy: "it must be a list"}
+		return nil, &DocumentError{Line: value.Line, Column: value.Column, Problem: key + " is " + describe(value), Remedy: "it must be a list"}
 	}
 	return value.Content, nil
 }

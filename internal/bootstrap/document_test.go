@@ -21,15 +21,15 @@ func TestValidateRefuses(t *testing.T) {
 
 		"not YAML":           {"#cloud-config\na: b\n c: [\n", 3, "must be YAML"},
 		"tab":                {"#cloud-config\na:\n\tb: c\n", 3, "must be YAML"},
-		"control characters": {"a: \x01\n", 0, "control characters"},
-		"not UTF-8":          {"a: \xff\n", 0, "UTF-8"},
-		"unknown anchor":     {"a: *b\n", 0, "unknown anchor 'b'"},
-		"anchor in itself":   {"a: &a [*a]\n", 0, "anchor 'a' value contains itself"},
+		"control characters": {"a: \x01\n", 1, "line 1, column 4: control characters"},
+		"not UTF-8":          {"a: \xff\n", 1, "line 1, column 4: invalid leading UTF-8"},
+		"unknown anchor":     {"a: *b\n", 1, "line 1, column 4: unknown anchor 'b'"},
+		"anchor in itself":   {"a: &a [*a]\n", 1, "line 1, column 8: anchor 'a' value contains itself"},
 		"alias bomb":         {bomb(), 0, "excessive aliasing"},
 		"key twice":          {"#cloud-config\nruncmd: []\nusers: []\nruncmd: []\n", 4, `mapping key "runcmd" already defined at line 2`},
 		"inner key twice":    {"write_files:\n- path: /a\n  path: /b\n", 3, `mapping key "path" already defined at line 2`},
 		"two documents":      {"#cloud-config\na: b\n---\nc: d\n", 3, "a second YAML document begins"},
-		"second not YAML":    {"a: b\n---\n[\n", 0, "a second YAML document begins"},
+		"second not YAML":    {"a: b\n---\n[\n", 2, "a second YAML document begins"},
 		"list":               {"#cloud-config\n- a\n", 2, "the document is a list: it must be a mapping"},
 		"text":               {"hello\n", 1, "the document is a string"},
 		"number":             {"5\n", 1, "the document is a number"},
@@ -167,6 +167,27 @@ func checkKeepsKeys(t *testing.T, cloudInit string, out []byte) {
 		}
 		if !equal(want, got) {
 			t.Fatalf("the value of key %d is another:\n%s", i/2, out)
+		}
+	}
+}
+
+// TestWhereSyntaxGoesWrong: where a reader of the document would look first.
+func TestWhereSyntaxGoesWrong(t *testing.T) {
+	for cloudInit, want := range map[string]string{
+		"#cloud-config\na: 1\nb: [1, 2\nc: 3\n":        "line 3, column 8: did not find expected ',' or ']'",
+		"#cloud-config\na: b\nc:\n\td: e\n":            "line 4, column 1: found character that cannot start any token",
+		"#cloud-config\na: 1\n b: 2\n":                 "line 3, column 3: mapping values are not allowed",
+		"#cloud-config\na: 1\nc:\n  - d\n - e\nf: g\n": "line 5, column 2: did not find expected key",
+		"#cloud-config\na: 1\n- b\nc: d\n":             "line 3, column 1: did not find expected key",
+		"a: b: c\n":                                    "line 1, column 5: mapping values are not allowed",
+		"#cloud-config\nx: 'abc\nd: 1\n":               "line 2, column 4: found unexpected end of stream",
+		"a: @x\n":                                      "line 1, column 4: found character that cannot start any token",
+		"#cloud-config\nb: '*other'\nruncmd: # *other\n- *other # x\n- *other\n": "line 4, column 3: unknown anchor 'other' referenced",
+		"\n\nfoo: \"ä\\q\"\n":                "line 3, column 8: found unknown escape character",
+		"#cloud-config\r\na: 1\r\n b: 2\r\n": "line 3, column 3: mapping values are not allowed",
+	} {
+		if err := Validate(cloudInit); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", cloudInit, err, want)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func newMachine(t *testing.T, programs map[string]string) machine {
 		t.Fatal(err)
 	}
 	m.write(t, "bin/busybox", string(shell), 0o755)
-	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid sed sha256sum") {
+	for _, name := range strings.Fields("sh cat tee date sleep chmod mv cp ln mkdir wc grep kill setsid sed sha256sum sort") {
 		if err := os.Symlink("busybox", filepath.Join(m.root, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -221,18 +221,40 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 	}
 }
 
-// TestScriptTakesTheImagesOwnAgent: one of the version asked for, or any where
-// none is.
+// TestScriptTakesTheImagesOwnAgent: one of the version asked for or a later one,
+// whatever the build, and any where none is asked for.
 func TestScriptTakesTheImagesOwnAgent(t *testing.T) {
-	own := `[ "$1" = --version ] && echo v1 && exit; ` + agent
-	for version, want := range map[string]string{"": "", "v1": "", "v2": downloads} {
-		m := newMachine(t, map[string]string{"curl": download, "itzo": own})
-		m.write(t, "srv/asked", "", 0o600)
-		m.write(t, "tmp/itzo/itzo_version", version, 0o600)
-		m.boot(t, start+"started 1")
-		if got := m.read(t, "srv/asked"); got != want {
-			t.Errorf("version %q: downloaded %q, want %q", version, got, want)
-		}
+	for what, c := range map[string]struct {
+		has, version string
+		noSort       bool   // of versions
+		want         string // downloads
+	}{
+		"any":                 {"v1", "", false, ""},
+		"the same":            {"v1", "v1", false, ""},
+		"an older":            {"v1", "v2", false, downloads},
+		"a later":             {"v2.10.0", "v2.9.1", false, ""},
+		"the same, without v": {"2.0.1", "v2.0.1", false, ""},
+		"another build":       {"v2-4-gabcdef0-dirty", "v2", false, ""},
+		"a build of older":    {"v1.9.9+later", "v2", false, downloads},
+		"no version":          {"(devel)", "v2", false, downloads},
+		"nothing":             {"", "v2", false, downloads},
+		"same, no sort":       {"v2-4-gabcdef0", "v2", true, ""},
+		"later, no sort":      {"v3", "v2", true, downloads},
+		"not of numbers":      {"nightly", "nightly", false, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newMachine(t, map[string]string{"curl": download, "itzo": `[ "$1" = --version ] && echo "` + c.has + `" && exit; ` + agent})
+			m.write(t, "srv/asked", "", 0o600)
+			m.write(t, "tmp/itzo/itzo_version", c.version, 0o600)
+			sort := ""
+			if c.noSort {
+				sort = "sed -i 's/sort -V/sort --unknown/' /tmp/itzo/start-agent.sh\n"
+			}
+			m.boot(t, sort+start+"started 1")
+			if got := m.read(t, "srv/asked"); got != c.want {
+				t.Errorf("downloaded %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

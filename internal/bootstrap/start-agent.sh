@@ -48,16 +48,24 @@ download() {
 	chmod 0755 "$lib/$1.new" && mv -f "$lib/$1.new" "$lib/$1" || die "cannot install $lib/$1"
 }
 
+# Whether a version is the one asked for or a later one, whatever its build.
+new_enough() {
+	[ -z "$version" ] || [ "$1" = "$version" ] && return
+	has=${1#v} least=${version#v}
+	has=${has%%[-+]*} least=${least%%[-+]*}
+	case ,$has,$least, in *,,* | *[!0-9.,]*) return 1 ;; esac
+	[ "$has" = "$least" ] || [ "$(printf '%s\n' "$has" "$least" | sort -V 2>/dev/null | sed -n '$p')" = "$has" ]
+}
+
 # The agent finds pause, the program of a pod's sandbox, beside itself.
 install_agent() {
 	[ "$(cat "$lib/installed" 2>/dev/null)" = "$url $version" ] && return
 	if found=$(command -v itzo) && [ ! -e "$lib/installed" ]; then
-		case $version in '' | "$("$found" --version 2>/dev/null)")
+		if new_enough "$("$found" --version 2>/dev/null)"; then
 			say "taking $found, which the image has"
 			agent=$found
 			return
-			;;
-		esac
+		fi
 	fi
 	[ -n "$version" ] || die "the image has no itzo, and itzo.version of the class names none to download"
 	command -v curl >/dev/null || command -v wget >/dev/null || die "the image has neither curl nor wget to download the agent with"

@@ -39,12 +39,12 @@ type LostError struct {
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("it does not exist, but Cell %s has %s, which trusts it: restore the Secret, or delete all Cells", e.Cell, e.What)
+	return fmt.Sprintf("it does not exist, but Cell %s has %s, which trusts it: restore the Secret, or delete all Cells, which the next operator ends", e.Cell, e.What)
 }
 
 // Load reads the authorities, and makes one where there has never been any.
-// Where Cells have instances but the Secret is gone, it refuses (LostError,
-// and a Warning event): with a new authority nobody could talk to them any more.
+// Where Cells have instances and are to stay, but the Secret is gone, it refuses
+// (LostError, and a Warning event): with a new authority nobody could talk to them any more.
 func Load(ctx context.Context, c client.Client, namespace string, now time.Time) (pki.Authorities, error) {
 	secret := &corev1.Secret{}
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: SecretName}, secret)
@@ -64,14 +64,16 @@ func Load(ctx context.Context, c client.Client, namespace string, now time.Time)
 	return authorities, nil
 }
 
-// makeFirst makes the authority where no Cell depends on another.
+// makeFirst makes the authority where no Cell depends on another. Cells that are
+// being deleted do not: nobody has to talk to an agent to end them, and they stay
+// until an operator has.
 func makeFirst(ctx context.Context, c client.Client, namespace string, now time.Time) (*corev1.Secret, error) {
 	var cells v1beta1.CellList
 	if err := c.List(ctx, &cells); err != nil {
 		return nil, fmt.Errorf("listing Cells: %w", err)
 	}
 	for i := range cells.Items {
-		if what := trusting(&cells.Items[i]); what != "" {
+		if what := trusting(&cells.Items[i]); what != "" && cells.Items[i].DeletionTimestamp.IsZero() {
 			return nil, &LostError{Cell: cells.Items[i].Name, What: what}
 		}
 	}

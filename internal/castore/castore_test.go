@@ -181,6 +181,40 @@ func TestRefusedWhileCellsTrustAnother(t *testing.T) {
 	}
 }
 
+// TestMadeAnewForCellsThatEnd: to delete all Cells is what the error says, and
+// their finalizers need an operator that runs.
+func TestMadeAnewForCellsThatEnd(t *testing.T) {
+	c := apiServer.Client(t)
+	namespace := namespace(t, c)
+	cell := &v1beta1.Cell{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "cell-", Finalizers: []string{"kip.elotl.co/test"}},
+		Spec:       v1beta1.CellSpec{CellClassName: "default"},
+	}
+	if err := c.Create(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cell.Finalizers = nil
+		_ = c.Update(context.Background(), cell)
+	})
+	cell.Status = v1beta1.CellStatus{InstanceID: "i-0123"}
+	if err := c.Status().Update(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(t.Context(), c, namespace, time.Now()); err == nil || !strings.Contains(err.Error(), "delete all Cells") {
+		t.Errorf("before: error %v", err)
+	}
+	if err := c.Delete(t.Context(), cell); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(cell), cell); err != nil || cell.DeletionTimestamp == nil {
+		t.Fatalf("the Cell is not being deleted: %v", err)
+	}
+	if made := load(t, c, namespace).Current; !bytes.Equal(secretIn(t, c, namespace).Data[corev1.TLSCertKey], made.CertificatePEM()) {
+		t.Error("the authority that was made is not stored")
+	}
+}
+
 // TestDamagedSecret: it is neither used nor replaced.
 func TestDamagedSecret(t *testing.T) {
 	c := apiServer.Client(t)

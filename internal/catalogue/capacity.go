@@ -36,6 +36,8 @@ type Capacity struct {
 	mu      sync.Mutex
 	dry     map[pool]dryTime
 	subnets map[string]fill
+	// refusals are those of the classes' configurations.
+	refusals map[types.UID]refusals
 }
 
 // DefaultVolumeType is that of root volumes whose class names none.
@@ -48,6 +50,10 @@ type Hardware struct {
 	Tenancy string
 	// VolumeType is that of the root volume; DefaultVolumeType when empty.
 	VolumeType string
+	// Class and Generation are the CellClass's: what refuses its configuration,
+	// or costs more than it allows, may do for others.
+	Class      types.UID
+	Generation int64
 }
 
 // World is what a Capacity knows for one kind of hardware. It implements
@@ -65,6 +71,10 @@ const (
 	quotaPool             // vCPUs of a group of types in a market
 	subnetPool
 	volumePool // volumes of a type in a zone
+	// Of a class in one generation:
+	configuredPool // instances of a type with the class's configuration
+	classPool      // instances of any type with the class's configuration
+	pricePool      // an offering at the class's price
 )
 
 // pool is what runs dry as one. What does not matter to its kind is zero.
@@ -75,6 +85,8 @@ type pool struct {
 	name, zone string
 	market     selection.Market
 	tenancy    string
+	class      types.UID
+	generation int64
 }
 
 type dryTime struct {
@@ -100,12 +112,13 @@ func (f fill) holds(counted int, now time.Time) bool {
 
 // NewCapacity makes a Capacity that takes everything to be there.
 func NewCapacity(c clock.PassiveClock) *Capacity {
-	return &Capacity{clock: c, dry: map[pool]dryTime{}, subnets: map[string]fill{}}
+	return &Capacity{clock: c, dry: map[pool]dryTime{}, subnets: map[string]fill{}, refusals: map[types.UID]refusals{}}
 }
 
 // For gives what is known for one kind of hardware.
 func (c *Capacity) For(h Hardware) World {
-	return World{c, Hardware{Tenancy: cmp.Or(h.Tenancy, "default"), VolumeType: cmp.Or(h.VolumeType, DefaultVolumeType)}}
+	h.Tenancy, h.VolumeType = cmp.Or(h.Tenancy, "default"), cmp.Or(h.VolumeType, DefaultVolumeType)
+	return World{c, h}
 }
 
 func (w World) offering(instanceType, zone string, market selection.Market) pool {
@@ -124,7 +137,10 @@ func subnet(id string) pool { return pool{kind: subnetPool, name: id} }
 
 // pools are all that an offering takes from.
 func (w World) pools(o selection.Offering) []pool {
-	return []pool{w.offering(o.InstanceType, o.Zone, o.Market), w.volume(o.Zone), quota(o.InstanceType, o.Market), subnet(o.SubnetID)}
+	return []pool{
+		w.offering(o.InstanceType, o.Zone, o.Market), w.volume(o.Zone), quota(o.InstanceType, o.Market), subnet(o.SubnetID),
+		w.configured(o.InstanceType), w.wholeClass(), w.priced(o.InstanceType, o.Zone, o.Market),
+	}
 }
 
 // Dry implements selection.World.
@@ -135,7 +151,8 @@ func (w World) Dry(kind *selection.Type, zone string, market selection.Market) b
 		return false
 	}
 	vCPUs := kind.VCPUs()
-	return w.isDry(w.offering(kind.Name, zone, market), vCPUs) || w.isDry(w.volume(zone), vCPUs) || w.isDry(quota(kind.Name, market), vCPUs)
+	return w.isDry(w.offering(kind.Name, zone, market), vCPUs) || w.isDry(w.volume(zone), vCPUs) || w.isDry(quota(kind.Name, market), vCPUs) ||
+		w.isDry(w.wholeClass(), 0) || w.isDry(w.configured(kind.Name), 0) || w.isDry(w.priced(kind.Name, zone, market), 0)
 }
 
 // NoVolumes says whether a zone has no volumes of the hardware's type, for now.
@@ -198,8 +215,8 @@ func (w World) Claim(o selection.Offering, cell types.UID) bool {
 }
 
 // Failed notes that an offering that a cell has claimed gave no instance for
-// want of what an error of that kind says: capacity, quota, addresses or
-// volumes. Each time it is tried again and fails, it is left alone for twice as
+// want of what an error of that kind says: capacity, quota, addresses, volumes or
+// a lower price. Each time it is tried again and fails, it is left alone for twice as
 // long.
 func (w World) Failed(o selection.Offering, kind cloud.Kind, cell types.UID) {
 	w.mu.Lock()
@@ -213,6 +230,8 @@ func (w World) Failed(o selection.Offering, kind cloud.Kind, cell types.UID) {
 		w.runDry(subnet(o.SubnetID), 0, cell)
 	case cloud.KindVolume:
 		w.runDry(w.volume(o.Zone), 0, cell)
+	case cloud.KindPrice:
+		w.runDry(w.priced(o.InstanceType, o.Zone, o.Market), 0, cell)
 	}
 	w.release(cell)
 }
@@ -231,7 +250,7 @@ func (c *Capacity) runDry(p pool, vCPUs int64, cell types.UID) {
 	if now.Sub(d.until) > forgetAfter {
 		d.last = 0
 	}
-	next := min(max(2*d.last, DryAtFirst), dryAtMost)
+	next := min(max(2*d.last, p.dryAtFirst()), dryAtMost)
 	c.dry[p] = dryTime{until: now.Add(next), last: next, vCPUs: vCPUs}
 }
 
@@ -278,6 +297,7 @@ func (w World) Launched(o selection.Offering, free int, cell types.UID) {
 		}
 	}
 	w.release(cell)
+	delete(w.refusals, w.hardware.Class)
 	f := w.subnets[o.SubnetID]
 	if !f.holds(free, now) {
 		f = fill{counted: free, since: now}

@@ -41,11 +41,16 @@ type Catalogue struct {
 	// current is replaced as a whole: who selects never waits for a refresh.
 	current atomic.Pointer[selection.Index]
 	ready   chan struct{}
+	// dedicated is the index for dedicated tenancy, nil until somebody wants it,
+	// which closes wanted: few do.
+	dedicated atomic.Pointer[selection.Index]
+	wanted    chan struct{}
 
 	mu        sync.Mutex
 	types     []cloud.InstanceType
 	typesErr  error // of the last time that they were asked for
 	onDemand  dated[map[string]float64]
+	alone     dated[map[string]float64] // on-demand with dedicated tenancy
 	spot      dated[[]cloud.SpotPrice]
 	spotAsked bool // answered, refused, or waited for long enough
 	overrides Overrides
@@ -63,7 +68,7 @@ func New(o Options) (*Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalogue{Options: o, Memory: NewMemory(), table: builtIn, ready: make(chan struct{})}, nil
+	return &Catalogue{Options: o, Memory: NewMemory(), table: builtIn, ready: make(chan struct{}), wanted: make(chan struct{})}, nil
 }
 
 // Index is what is known now, nil before the types are. On-demand prices are
@@ -101,7 +106,13 @@ func (c *Catalogue) rebuild() {
 		return
 	}
 	priced := pricer{region: c.Region, table: c.table, onDemand: c.onDemand, spot: c.spot, overrides: c.overrides}
-	if c.current.Swap(selection.NewIndex(c.selectionTypes(), priced.listings(c.types))) == nil {
+	types := c.selectionTypes()
+	if c.dedicatedWanted() {
+		alone := priced
+		alone.dedicated, alone.alone = true, c.alone
+		c.dedicated.Store(selection.NewIndex(types, alone.listings(c.types)))
+	}
+	if c.current.Swap(selection.NewIndex(types, priced.listings(c.types))) == nil {
 		close(c.ready)
 	}
 }

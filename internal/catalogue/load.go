@@ -13,6 +13,9 @@ import (
 // with the built-in ones; missing says of each part why.
 func (c *Catalogue) Load(ctx context.Context) (missing []error, err error) {
 	parts := c.parts()
+	if c.dedicatedWanted() {
+		parts = append(parts, c.dedicatedPart())
+	}
 	failures := make([]error, len(parts))
 	var asking sync.WaitGroup
 	for i, p := range parts {

@@ -33,6 +33,10 @@ func (a *answers) OnDemandPrices(context.Context) (map[string]float64, error) {
 	return a.onDemand, a.onDemandErr
 }
 
+func (a *answers) DedicatedPrices(context.Context) (map[string]float64, error) {
+	return map[string]float64{"m5.large": 0.6}, nil
+}
+
 func (a *answers) SpotPrices(context.Context) ([]cloud.SpotPrice, error) { return a.spot, a.spotErr }
 
 func oneType() *answers {

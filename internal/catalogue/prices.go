@@ -14,6 +14,10 @@ type pricer struct {
 	onDemand  dated[map[string]float64]
 	spot      dated[[]cloud.SpotPrice]
 	overrides Overrides
+	// dedicated: the prices are for dedicated tenancy, and alone are those that
+	// AWS tells.
+	dedicated bool
+	alone     dated[map[string]float64]
 }
 
 // listings are the offerings of all types.
@@ -39,8 +43,24 @@ func (p *pricer) listing(instanceType, zone string, market selection.Market, pri
 	return selection.Listing{Type: instanceType, Zone: zone, Market: market, Price: p.overrides.apply(instanceType, market, price)}
 }
 
-// onDemandPrice is AWS's own price, else that of the built-in table.
+// onDemandPrice is AWS's own price for the tenancy. That for shared tenancy is
+// an estimate of the one for dedicated.
 func (p *pricer) onDemandPrice(instanceType string) selection.Price {
+	if !p.dedicated {
+		return p.sharedPrice(instanceType)
+	}
+	if price, ok := p.alone.value[instanceType]; ok {
+		return selection.Price{PerHour: price, Source: selection.SourcePricingAPI, AsOf: p.alone.asOf}
+	}
+	price := p.sharedPrice(instanceType)
+	if price.Source != "" {
+		price.Source = selection.SourceEstimate
+	}
+	return price
+}
+
+// sharedPrice is AWS's own price, else that of the built-in table.
+func (p *pricer) sharedPrice(instanceType string) selection.Price {
 	if price, ok := p.onDemand.value[instanceType]; ok {
 		return selection.Price{PerHour: price, Source: selection.SourcePricingAPI, AsOf: p.onDemand.asOf}
 	}

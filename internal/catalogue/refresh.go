@@ -33,6 +33,13 @@ func (c *Catalogue) Start(ctx context.Context) error {
 	for _, part := range c.parts() {
 		running.Go(func() { c.keep(ctx, part) })
 	}
+	running.Go(func() {
+		select {
+		case <-c.wanted:
+			c.keep(ctx, c.dedicatedPart())
+		case <-ctx.Done():
+		}
+	})
 	running.Go(func() { c.learnMemory(ctx) })
 	running.Go(func() {
 		c.rest(ctx, spotPatience)
@@ -70,6 +77,14 @@ func (c *Catalogue) parts() []part {
 			return err
 		}},
 	}
+}
+
+// dedicatedPart is asked for only where it is wanted.
+func (c *Catalogue) dedicatedPart() part {
+	return part{"on-demand prices of dedicated tenancy", onDemandEvery, func(ctx context.Context) error {
+		prices, err := c.Source.DedicatedPrices(ctx)
+		return c.learn(err, len(prices), func() { c.alone = dated[map[string]float64]{prices, c.Clock.Now()} })
+	}}
 }
 
 // keep asks for a part for ever. What it cannot have it asks for again, less

@@ -17,13 +17,14 @@ import (
 
 // region is a cloud whose answers a test sets.
 type region struct {
-	mu       sync.Mutex
-	types    []cloud.InstanceType
-	onDemand map[string]float64
-	spot     []cloud.SpotPrice
-	failing  error
-	hanging  bool
-	asked    map[string]int
+	mu        sync.Mutex
+	types     []cloud.InstanceType
+	onDemand  map[string]float64
+	dedicated map[string]float64
+	spot      []cloud.SpotPrice
+	failing   error
+	hanging   bool
+	asked     map[string]int
 }
 
 func (r *region) set(change func(*region)) {
@@ -59,6 +60,10 @@ func (r *region) InstanceTypes(ctx context.Context) ([]cloud.InstanceType, error
 
 func (r *region) OnDemandPrices(ctx context.Context) (map[string]float64, error) {
 	return ask(ctx, r, "on-demand", func() map[string]float64 { return maps.Clone(r.onDemand) })
+}
+
+func (r *region) DedicatedPrices(ctx context.Context) (map[string]float64, error) {
+	return ask(ctx, r, "dedicated", func() map[string]float64 { return maps.Clone(r.dedicated) })
 }
 
 func (r *region) SpotPrices(ctx context.Context) ([]cloud.SpotPrice, error) {

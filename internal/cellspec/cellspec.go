@@ -7,6 +7,7 @@ import (
 	"math"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/catalogue"
@@ -26,16 +27,28 @@ func Ask(spec *v1beta1.CellSpec, class *v1beta1.CellClass, region string) select
 		LaunchType:     spec.LaunchType,
 		Terms:          spec.OfferingTerms,
 		PrivateIPOnly:  PrivateIPOnly(spec, class),
+		VolumeGiB:      askedGiB(spec.VolumeSize),
+		StorageGiB:     storageGiB(spec),
 		VolumePerHour:  catalogue.VolumePerHour(region, CountedVolume(spec, class)),
 		AddressPerHour: catalogue.PublicIPv4PerHour(),
 	}
-	if ask.Type == "" && len(spec.Resources) == 0 {
+	if ask.Type == "" && !choosesType(spec.Resources) {
 		ask.Type = class.Spec.DefaultInstanceType
 	}
 	if ask.LaunchType == "" {
 		ask.LaunchType = class.Spec.DefaultLaunchType
 	}
 	return ask
+}
+
+// choosesType says whether there is a resource by which a type is chosen.
+func choosesType(resources corev1.ResourceList) bool {
+	for name := range resources {
+		if name != corev1.ResourceEphemeralStorage {
+			return true
+		}
+	}
+	return false
 }
 
 func amount(list corev1.ResourceList, name corev1.ResourceName) int64 {
@@ -69,10 +82,12 @@ func PrivateIPOnly(spec *v1beta1.CellSpec, class *v1beta1.CellClass) *bool {
 	return spec.PrivateIPOnly
 }
 
-// RootVolume is a Cell's root volume, at least as large as the image's own.
+// RootVolume is a Cell's root volume, at least as large as the image's own: the
+// size that the Cell says, else the class's default with the pod's ephemeral
+// storage on top.
 func RootVolume(spec *v1beta1.CellSpec, class *v1beta1.CellClass, imageGiB int32) cloud.Volume {
 	root := class.Spec.AWS.RootVolume
-	volume := cloud.Volume{GiB: max(volumeGiB(spec, class), imageGiB), Type: root.Type, Encrypted: root.Encrypted, KMSKeyID: root.KMSKeyID}
+	volume := cloud.Volume{GiB: volumeGiB(spec, class, imageGiB), Type: root.Type, Encrypted: root.Encrypted, KMSKeyID: root.KMSKeyID}
 	if root.IOPS != nil {
 		volume.IOPS = *root.IOPS
 	}
@@ -83,8 +98,11 @@ func RootVolume(spec *v1beta1.CellSpec, class *v1beta1.CellClass, imageGiB int32
 }
 
 // CountedVolume is the volume by whose price an offering is chosen: it is as
-// large as the largest of the class's images needs it.
+// large as the largest of the class's images needs it, or as the Cell says.
 func CountedVolume(spec *v1beta1.CellSpec, class *v1beta1.CellClass) cloud.Volume {
+	if spec.VolumeSize != nil {
+		return RootVolume(spec, class, 0)
+	}
 	var most int32
 	for _, image := range class.Status.Images {
 		most = max(most, image.MinVolumeGiB)
@@ -92,12 +110,22 @@ func CountedVolume(spec *v1beta1.CellSpec, class *v1beta1.CellClass) cloud.Volum
 	return RootVolume(spec, class, most)
 }
 
-// volumeGiB is the size that is asked for, rounded up.
-func volumeGiB(spec *v1beta1.CellSpec, class *v1beta1.CellClass) int32 {
-	size := spec.VolumeSize
-	if size == nil {
-		size = class.Spec.DefaultVolumeSize
+func volumeGiB(spec *v1beta1.CellSpec, class *v1beta1.CellClass, imageGiB int32) int32 {
+	if spec.VolumeSize != nil {
+		return max(askedGiB(spec.VolumeSize), imageGiB)
 	}
+	system := max(askedGiB(class.Spec.DefaultVolumeSize), imageGiB)
+	return int32(min(int64(system)+int64(storageGiB(spec)), math.MaxInt32))
+}
+
+// storageGiB is the ephemeral storage that the pod requests, rounded up.
+func storageGiB(spec *v1beta1.CellSpec) int32 {
+	size := spec.Resources[corev1.ResourceEphemeralStorage]
+	return askedGiB(&size)
+}
+
+// askedGiB rounds a size up; 0 for none.
+func askedGiB(size *resource.Quantity) int32 {
 	if size == nil {
 		return 0
 	}

@@ -90,7 +90,7 @@ func TestVolumes(t *testing.T) {
 	like := func(gib int32) cloud.Volume {
 		return cloud.Volume{GiB: gib, Type: "gp3", IOPS: iops, Throughput: throughput, Encrypted: &yes, KMSKeyID: "k"}
 	}
-	for asked, want := range map[string][2]int32{"": {6, 8}, "2Gi": {4, 8}, "20Gi": {20, 20}, "20000000001": {19, 19}, "16Ei": {math.MaxInt32, math.MaxInt32}} {
+	for asked, want := range map[string][2]int32{"": {6, 8}, "2Gi": {4, 2}, "20Gi": {20, 20}, "20000000001": {19, 19}, "16Ei": {math.MaxInt32, math.MaxInt32}} {
 		spec := &v1beta1.CellSpec{}
 		if asked != "" {
 			spec.VolumeSize = size(asked)
@@ -104,20 +104,26 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
-func TestVolumeProblem(t *testing.T) {
-	for _, test := range []struct {
-		asked, image, text string
+// TestEphemeralStorage comes on top of what the machine takes, unless the Cell
+// says how large its volume is.
+func TestEphemeralStorage(t *testing.T) {
+	storage := corev1.ResourceList{"ephemeral-storage": resource.MustParse("2049Mi")}
+	for name, test := range map[string]struct {
+		spec                 v1beta1.CellSpec
+		root, counted, asked int32
 	}{
-		{"", "ami-8", ""}, {"8Gi", "ami-8", ""}, {"7Gi", "ami-4", ""}, {"7Gi", "ami-none", ""},
-		{"7Gi", "ami-8", "spec.volumeSize: 7Gi is smaller than the root volume of image ami-8, 8Gi"},
+		"the class's default":     {v1beta1.CellSpec{Resources: storage}, 9, 11, 0},
+		"a size of the Cell's":    {v1beta1.CellSpec{Resources: storage, VolumeSize: size("9Gi")}, 9, 9, 9},
+		"more than can be had":    {v1beta1.CellSpec{Resources: corev1.ResourceList{"ephemeral-storage": resource.MustParse("7Ei")}}, math.MaxInt32, math.MaxInt32, 0},
+		"no ephemeral storage":    {v1beta1.CellSpec{}, 6, 8, 0},
+		"a size that is less yet": {v1beta1.CellSpec{Resources: storage, VolumeSize: size("1Gi")}, 4, 1, 1},
 	} {
-		spec := &v1beta1.CellSpec{}
-		if test.asked != "" {
-			spec.VolumeSize = size(test.asked)
+		root, counted := cellspec.RootVolume(&test.spec, class(), 4), cellspec.CountedVolume(&test.spec, class())
+		if root.GiB != test.root || counted.GiB != test.counted {
+			t.Errorf("%s: volumes of %d and, counted, %d GiB, want %d and %d", name, root.GiB, counted.GiB, test.root, test.counted)
 		}
-		p := cellspec.VolumeProblem(spec, class(), test.image)
-		if (p != nil) != (test.text != "") || p != nil && (p.Message != test.text || p.Reason != v1beta1.ReasonInvalidVolumeSize) {
-			t.Errorf("%+v: problem %+v", test, p)
+		if ask := cellspec.Ask(&test.spec, class(), "eu-west-1"); ask.Type != "t3.nano" || ask.VolumeGiB != test.asked {
+			t.Errorf("%s: %+v", name, ask)
 		}
 	}
 }

@@ -39,17 +39,6 @@ func ClassProblem(class *v1beta1.CellClass) *Problem {
 	return nil
 }
 
-// VolumeProblem is about a size that was asked for on purpose, and is too small
-// for the image: one that the class gives by default grows with that.
-func VolumeProblem(spec *v1beta1.CellSpec, class *v1beta1.CellClass, imageID string) *Problem {
-	image := Image(class, imageID)
-	if spec.VolumeSize == nil || image == nil || volumeGiB(spec, class) >= image.MinVolumeGiB {
-		return nil
-	}
-	return &Problem{Reason: v1beta1.ReasonInvalidVolumeSize,
-		Message: fmt.Sprintf("spec.volumeSize: %s is smaller than the root volume of image %s, %dGi", spec.VolumeSize, image.ID, image.MinVolumeGiB)}
-}
-
 // NoOffering says of what no offering does for what came nearest to it.
 func NoOffering(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection.Ask, rules *selection.Rules, world selection.World) *Problem {
 	step, message := selection.Nearest(rules, ask, world)
@@ -58,10 +47,25 @@ func NoOffering(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection
 	switch {
 	case step == selection.StepCapacity:
 		p.Reason = v1beta1.ReasonNoCapacity
+	case step == selection.StepImage && forItsVolume(ask, rules, world):
+		p.Reason, p.Message = v1beta1.ReasonInvalidVolumeSize, "spec.volumeSize: "+message
 	case ByDefault(spec, ask):
 		p.Reason, p.Message = v1beta1.ReasonInvalidInstanceType, fmt.Sprintf("CellClass %q: spec.defaultInstanceType: %s", class.Name, message)
 	case named != "" && (step == selection.StepRequested || !strings.Contains(named, "*")):
 		p.Reason, p.Message = v1beta1.ReasonInvalidInstanceType, "spec.instanceType: "+message
 	}
 	return p
+}
+
+// forItsVolume says, of an Ask that is turned down at selection.StepImage,
+// whether the size of the volume that it asks for is why: one that the class
+// gives by default grows with the image.
+func forItsVolume(ask *selection.Ask, rules *selection.Rules, world selection.World) bool {
+	if ask.VolumeGiB == 0 {
+		return false
+	}
+	growing := *ask
+	growing.VolumeGiB = 0
+	step, _ := selection.Nearest(rules, &growing, world)
+	return step != selection.StepImage
 }

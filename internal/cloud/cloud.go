@@ -103,6 +103,9 @@ type Prices interface {
 	// OnDemandPrices gives the prices of the region by type.
 	// KindUnauthorized where the account may not ask.
 	OnDemandPrices(ctx context.Context) (map[string]float64, error)
+	// DedicatedPrices gives those of instances with dedicated tenancy.
+	// KindUnauthorized as for OnDemandPrices.
+	DedicatedPrices(ctx context.Context) (map[string]float64, error)
 	// SpotPrices gives the newest price of every type and zone that has one.
 	SpotPrices(ctx context.Context) ([]SpotPrice, error)
 }
@@ -128,9 +131,12 @@ type LaunchRequest struct {
 	AssociatePublicIP *bool
 	// UserData is raw, at most MaxUserData bytes.
 	UserData []byte
-	// Market is OnDemand when empty. A Spot instance has no price limit of its
-	// own and is terminated when it is interrupted.
+	// Market is OnDemand when empty. A Spot instance is terminated when it is
+	// interrupted.
 	Market Market
+	// SpotMaxPrice is the most that a Spot instance may cost, in USD per hour,
+	// such as 0.0123; without it no more than On-demand. Only for Spot.
+	SpotMaxPrice string
 	// CPUCredits is standard or unlimited for burstable types, else empty.
 	CPUCredits string
 	// InstanceProfile is a name or an ARN; without it the instance has no role.

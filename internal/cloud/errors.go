@@ -27,6 +27,11 @@ const (
 	// KindVolume: the zone has no volume of the type asked for; another zone, or
 	// another volume type, may do.
 	KindVolume
+	// KindConfiguration: the instance type does not take what is asked of it,
+	// such as a tenancy, a volume or an image; another type may.
+	KindConfiguration
+	// KindPrice: the offering costs more than the request allows; another may do.
+	KindPrice
 	// KindUnauthorized: Error.Action is not allowed.
 	KindUnauthorized
 	// KindInvalid: the request can never succeed as it is.

@@ -16,9 +16,11 @@ type Parameters interface {
 	// wait for the rate limit already that another would only hold up its
 	// caller: it is when to ask again.
 	SecretDelay() time.Duration
-	// DeleteSecrets deletes all parameters below a path, such as
-	// /kip/cells/i-0123456789abcdef0; nil when there are none.
-	DeleteSecrets(ctx context.Context, path string) error
+	// SecretNames are the names of all parameters below a path, such as
+	// /kip/cells/i-0123456789abcdef0.
+	SecretNames(ctx context.Context, path string) ([]string, error)
+	// DeleteSecrets deletes parameters; what does not exist is no error.
+	DeleteSecrets(ctx context.Context, names []string) error
 	// Secrets lists the parameters below a path, however deep, that carry all of
 	// the tags, without their values.
 	Secrets(ctx context.Context, path string, tags map[string]string) ([]SecretInfo, error)

@@ -30,27 +30,50 @@ const maxInflated = 1 << 20
 // Read gives the document, which may be empty. The error is a *SourceError
 // where the object or the key is not there, or not text.
 func Read(ctx context.Context, objects client.Reader, namespace string, class *v1beta1.CellClass) (string, error) {
-	from := class.Spec.CloudInitFrom
-	switch {
-	case from == nil:
-		return class.Spec.CloudInit, nil
-	case from.SecretKeyRef != nil:
-		secret := &corev1.Secret{}
-		return read(ctx, objects, source{"spec.cloudInitFrom.secretKeyRef", "Secret", namespace, *from.SecretKeyRef}, secret,
+	from, secret, config := sourceOf(namespace, class), &corev1.Secret{}, &corev1.ConfigMap{}
+	switch from.kind {
+	case kindSecret:
+		return read(ctx, objects, from, secret,
 			func(key string) ([]byte, bool) { value, found := secret.Data[key]; return value, found })
-	}
-	config := &corev1.ConfigMap{}
-	return read(ctx, objects, source{"spec.cloudInitFrom.configMapKeyRef", "ConfigMap", namespace, *from.ConfigMapKeyRef}, config,
-		func(key string) ([]byte, bool) {
+	case kindConfigMap:
+		return read(ctx, objects, from, config, func(key string) ([]byte, bool) {
 			if text, found := config.Data[key]; found {
 				return []byte(text), true
 			}
 			value, found := config.BinaryData[key]
 			return value, found
 		})
+	}
+	return class.Spec.CloudInit, nil
 }
 
-// source is where a document is said to be.
+// Field names the field of a class that holds its document, or refers to it:
+// then with kind, name and key of the object.
+func Field(namespace string, class *v1beta1.CellClass) string {
+	from := sourceOf(namespace, class)
+	if from.kind == "" {
+		return from.field
+	}
+	return fmt.Sprintf("%s: %s %s/%s key %q", from.field, from.kind, from.namespace, from.ref.Name, from.ref.Key)
+}
+
+const (
+	kindSecret    = "Secret"
+	kindConfigMap = "ConfigMap"
+)
+
+func sourceOf(namespace string, class *v1beta1.CellClass) source {
+	from := class.Spec.CloudInitFrom
+	switch {
+	case from == nil:
+		return source{field: "spec.cloudInit"}
+	case from.SecretKeyRef != nil:
+		return source{"spec.cloudInitFrom.secretKeyRef", kindSecret, namespace, *from.SecretKeyRef}
+	}
+	return source{"spec.cloudInitFrom.configMapKeyRef", kindConfigMap, namespace, *from.ConfigMapKeyRef}
+}
+
+// source is where a document is said to be; without a kind in the class itself.
 type source struct {
 	field, kind, namespace string
 	ref                    v1beta1.KeyReference

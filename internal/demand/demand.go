@@ -45,30 +45,47 @@ func (r *reader) refuse(reason, format string, args ...any) {
 	r.refusals = append(r.refusals, Refusal{reason, fmt.Sprintf(format, args...)})
 }
 
-// systemVolume is what the root volume needs beside the pod's ephemeral
-// storage: the machine's own files and the containers' images.
-const systemVolume = 8 << 30
-
-// storage sizes the root volume so that the pod's ephemeral-storage fits.
+// storage looks whether the pod's ephemeral storage can be had beside what the
+// machine itself takes of the root volume.
 func (r *reader) storage() {
-	needed := requests(r.pod)[corev1.ResourceEphemeralStorage]
+	needed := r.spec.Resources[corev1.ResourceEphemeralStorage]
 	if needed.IsZero() {
 		return
 	}
+	image, given := r.ownVolume()
 	if asked := r.spec.VolumeSize; asked != nil {
-		if asked.Cmp(needed) < 0 {
-			r.refuse(v1beta1.ReasonInvalidVolumeSize, "annotation %s: %s is less than the %s ephemeral-storage that the pod requests",
-				v1beta1.AnnotationVolumeSize, asked, &needed)
+		if !fits(asked, &needed, image) {
+			r.refuse(v1beta1.ReasonInvalidVolumeSize, "annotation %s: %s is less than the %s ephemeral-storage that the pod requests and the %s of the machine image together",
+				v1beta1.AnnotationVolumeSize, asked, &needed, resource.NewQuantity(image, resource.BinarySI))
 		}
 		return
 	}
-	if most := resource.MustParse(maxVolume); needed.CmpInt64(most.Value()-systemVolume) > 0 {
-		r.refuse(v1beta1.ReasonInvalidVolumeSize, "the pod requests %s ephemeral-storage; with the machine's own files it has to fit into a volume of %s", &needed, maxVolume)
-		return
+	if most := resource.MustParse(maxVolume); !fits(&most, &needed, max(image, given)) {
+		r.refuse(v1beta1.ReasonInvalidVolumeSize, "the pod requests %s ephemeral-storage; with the %s of the machine's own files it has to fit into a volume of %s",
+			&needed, resource.NewQuantity(max(image, given), resource.BinarySI), maxVolume)
 	}
-	total := resource.NewQuantity(needed.Value()+systemVolume, resource.BinarySI)
-	if r.class != nil && r.class.Spec.DefaultVolumeSize != nil && r.class.Spec.DefaultVolumeSize.Cmp(*total) >= 0 {
-		return
+}
+
+// ownVolume is what the class's smallest image takes of a volume, and what the
+// class gives each machine, in bytes; 0 where that is not known.
+func (r *reader) ownVolume() (image, given int64) {
+	if r.class == nil {
+		return 0, 0
 	}
-	r.spec.VolumeSize = total
+	const gib = 1 << 30
+	for i, known := range r.class.Status.Images {
+		if size := int64(known.MinVolumeGiB) * gib; i == 0 || size < image {
+			image = size
+		}
+	}
+	if size := r.class.Spec.DefaultVolumeSize; size != nil {
+		given = size.Value()
+	}
+	return image, given
+}
+
+// fits says whether a volume holds what is needed beside what the system takes,
+// in bytes.
+func fits(volume, needed *resource.Quantity, system int64) bool {
+	return needed.CmpInt64(volume.Value()-system) <= 0
 }

@@ -7,7 +7,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 )
 
-// Resources are what a pod needs of its cell's instance, counted as the
+// Resources are what a pod needs of its cell's instance and volume, counted as the
 // scheduler counts: containers together, init containers one after the other,
 // restartable ones with all that runs beside them, the pod's own resources
 // before its containers', and the RuntimeClass's overhead. A limit without a
@@ -15,7 +15,7 @@ import (
 func Resources(pod *corev1.Pod) corev1.ResourceList {
 	needed := requests(pod)
 	var out corev1.ResourceList
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, v1beta1.ResourceGPU, v1beta1.ResourceNeuron} {
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, v1beta1.ResourceGPU, v1beta1.ResourceNeuron, corev1.ResourceEphemeralStorage} {
 		if amount, ok := needed[name]; ok && !amount.IsZero() {
 			if out == nil {
 				out = corev1.ResourceList{}

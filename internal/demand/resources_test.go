@@ -103,6 +103,7 @@ func TestResources(t *testing.T) {
 func TestEphemeralStorage(t *testing.T) {
 	class := func(size string) *v1beta1.CellClass {
 		c := openClass()
+		c.Status.Images = []v1beta1.ResolvedImage{{MinVolumeGiB: 8}, {MinVolumeGiB: 4}}
 		if size != "" {
 			c.Spec.DefaultVolumeSize = ptr(resource.MustParse(size))
 		}
@@ -111,19 +112,21 @@ func TestEphemeralStorage(t *testing.T) {
 	for name, test := range map[string]struct {
 		asked, annotation string
 		class             *v1beta1.CellClass
-		want, refusal     string
+		refusal           string
 	}{
-		"none":                                {"", "", class("10Gi"), "", ""},
-		"the class's default will do":         {"2Gi", "", class("10Gi"), "", ""},
-		"more than the class's default":       {"2049Mi", "", class("10Gi"), "10241Mi", ""},
-		"no default":                          {"2Gi", "", class(""), "10Gi", ""},
-		"no class":                            {"2Gi", "", nil, "10Gi", ""},
-		"the annotation decides":              {"2Gi", "4Gi", class("10Gi"), "4Gi", ""},
-		"the annotation, just enough":         {"4Gi", "4Gi", class("10Gi"), "4Gi", ""},
-		"the annotation, too small":           {"4097Mi", "4Gi", class("10Gi"), "4Gi", "annotation pod.elotl.co/volume-size: 4Gi is less than the 4097Mi ephemeral-storage that the pod requests"},
-		"as much as a volume holds":           {"16376Gi", "", class("10Gi"), "16Ti", ""},
-		"more than any volume":                {"16377Gi", "", class("10Gi"), "", "the pod requests 16377Gi ephemeral-storage"},
-		"more than can be counted in 64 bits": {"8Ei", "", class("10Gi"), "", "fit into a volume of 16Ti"},
+		"none":                                {"", "", class("10Gi"), ""},
+		"some":                                {"2Gi", "", class("10Gi"), ""},
+		"no default":                          {"2Gi", "", class(""), ""},
+		"no class":                            {"2Gi", "", nil, ""},
+		"the annotation decides":              {"2Gi", "9Gi", class("10Gi"), ""},
+		"the annotation, just enough":         {"5Gi", "9Gi", class("10Gi"), ""},
+		"the annotation, too small":           {"5121Mi", "9Gi", class("10Gi"), "annotation pod.elotl.co/volume-size: 9Gi is less than the 5121Mi ephemeral-storage that the pod requests and the 4Gi of the machine image together"},
+		"the annotation without class":        {"5Gi", "4Gi", nil, "4Gi is less than the 5Gi ephemeral-storage"},
+		"as much as a volume holds":           {"16374Gi", "", class("10Gi"), ""},
+		"as much beside the image":            {"16380Gi", "", class(""), ""},
+		"more than any volume":                {"16375Gi", "", class("10Gi"), "the pod requests 16375Gi ephemeral-storage; with the 10Gi of the machine's own files it has to fit"},
+		"more than any volume with the image": {"16381Gi", "", class("1Gi"), "with the 4Gi of the machine's own files"},
+		"more than can be counted in 64 bits": {"8Ei", "", class("10Gi"), "fit into a volume of 16Ti"},
 	} {
 		pod := annotated()
 		if test.annotation != "" {
@@ -140,11 +143,11 @@ func TestEphemeralStorage(t *testing.T) {
 			}
 			continue
 		}
-		if len(refusals) > 0 || (got.VolumeSize == nil) != (test.want == "") || got.VolumeSize != nil && got.VolumeSize.Cmp(resource.MustParse(test.want)) != 0 {
-			t.Errorf("%s: a volume of %v, want %q; %v", name, got.VolumeSize, test.want, refusals)
+		if len(refusals) > 0 || (got.VolumeSize == nil) != (test.annotation == "") || got.VolumeSize != nil && got.VolumeSize.Cmp(resource.MustParse(test.annotation)) != 0 {
+			t.Errorf("%s: a volume of %v, want %q; %v", name, got.VolumeSize, test.annotation, refusals)
 		}
-		if got.Resources != nil {
-			t.Errorf("%s: ephemeral-storage is no resource of a type: %v", name, got.Resources)
+		if is := got.Resources.StorageEphemeral(); test.asked != "" && is.Cmp(resource.MustParse(test.asked)) != 0 || (len(got.Resources) > 0) != (test.asked != "") {
+			t.Errorf("%s: resources %v", name, got.Resources)
 		}
 	}
 }

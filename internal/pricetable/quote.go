@@ -92,8 +92,10 @@ type Problem struct {
 
 // Market is what can be bought.
 type Market struct {
-	Index *selection.Index
-	World selection.World
+	// IndexFor is what there is at the prices of a tenancy: default (also when
+	// empty) or dedicated.
+	IndexFor func(tenancy string) *selection.Index
+	World    selection.World
 	// Region is where; it counts for what volumes cost.
 	Region string
 }
@@ -109,31 +111,27 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := selection.NewRules(m.Index, selection.ClassOf(class))
+	index := m.IndexFor(class.Spec.AWS.Tenancy)
+	rules := selection.NewRules(index, selection.ClassOf(class))
 	ask := cellspec.Ask(&spec, class, m.Region)
 	explained := selection.Explain(rules, &ask, m.World)
 	if len(explained.Candidates) == 0 && cellspec.DefaultGivesWay(&spec, &ask, rules, m.World) {
 		ask.Type = ""
 		explained = selection.Explain(rules, &ask, m.World)
 	}
-	if len(explained.Candidates) > 0 {
-		if p := cellspec.VolumeProblem(&spec, class, explained.Candidates[0].ImageID); p != nil {
-			return nil, errors.New(admission.Blame(w.Pod, p.Message))
-		}
-	}
 	q := &Quote{
 		Kind: w.Kind, Namespace: w.Pod.Namespace, Name: w.Pod.Name, CellClassName: class.Name,
 		Counted: counted(&spec, class, &ask), Offers: []Offer{}, RejectedTypes: len(explained.Rejections),
 	}
 	for i := range explained.Candidates {
-		q.Offers = append(q.Offers, m.offer(&explained.Candidates[i]))
+		q.Offers = append(q.Offers, m.offer(index, &explained.Candidates[i]))
 	}
 	for _, r := range explained.Rejections {
 		q.Rejected = append(q.Rejected, Rejected{r.Type, r.Step, r.Reason})
 	}
 	if len(q.Offers) == 0 {
 		p := cellspec.NoOffering(&spec, class, &ask, rules, m.World)
-		q.Problem = &Problem{p.Step, admission.Blame(w.Pod, p.Message)}
+		q.Problem = &Problem{p.Step, admission.Blame(p.Message)}
 	}
 	return q, nil
 }
@@ -170,8 +168,8 @@ func counted(spec *v1beta1.CellSpec, class *v1beta1.CellClass, ask *selection.As
 	return c
 }
 
-func (m Market) offer(o *selection.Offering) Offer {
-	kind, _ := m.Index.Type(o.InstanceType)
+func (m Market) offer(index *selection.Index, o *selection.Offering) Offer {
+	kind, _ := index.Type(o.InstanceType)
 	out := Offer{
 		InstanceType: o.InstanceType, Zone: o.Zone, LaunchType: o.Market.LaunchType(),
 		VCPUs:        kind.MilliCPU / 1000,

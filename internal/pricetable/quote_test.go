@@ -103,7 +103,7 @@ func TestFirstIsChosen(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask := selection.Ask{MilliCPU: 500, Memory: 1 << 30, LaunchType: quote.Counted.LaunchType}
-		chosen := selection.Select(selection.NewRules(m.Index, selection.ClassOf(class())), &ask, m.World, 100)
+		chosen := selection.Select(selection.NewRules(m.IndexFor(""), selection.ClassOf(class())), &ask, m.World, 100)
 		if len(chosen) != len(quote.Offers) {
 			t.Fatalf("%s: %d offers, %d are chosen from", launchType, len(quote.Offers), len(chosen))
 		}
@@ -125,12 +125,6 @@ func TestRefused(t *testing.T) {
 		"misspelt":   {annotated("pod.elotl.co/instancetype", "m5.large"), small, class(), []string{"pod.elotl.co/instancetype", "instance-type"}},
 		"privilege": {
 			annotated(v1beta1.AnnotationInstanceProfile, "web"), small, class(), []string{`namespace "shop"`, "spec.podPrivileges.instanceProfiles"},
-		},
-		"volume": {annotated(v1beta1.AnnotationVolumeSize, "2Gi"), small, class(), []string{v1beta1.AnnotationVolumeSize, "2Gi", "ami-0123456789abcdef0", "4Gi"}},
-		"volume for ephemeral storage": {
-			"", `{containers: [{name: web, image: nginx, resources: {requests: {ephemeral-storage: 3Gi}}}]}`,
-			class(func(c *v1beta1.CellClass) { c.Status.Images[0].MinVolumeGiB = 30 }),
-			[]string{"the volume for the pod's ephemeral-storage: 11Gi", "ami-0123456789abcdef0", "30Gi", v1beta1.AnnotationVolumeSize},
 		},
 		"field": {"", `{hostNetwork: true, containers: [{name: web, image: nginx}], volumes: [{name: v, hostPath: {path: /etc}}]}`, class(),
 			[]string{"spec.hostNetwork: ", "spec.volumes[0].hostPath: "}},
@@ -231,6 +225,8 @@ func TestProblems(t *testing.T) {
 			annotated(v1beta1.AnnotationInstanceType, "t3*"), `{containers: [{name: web, image: nginx, resources: {requests: {memory: 5Gi}}}]}`, class(),
 			"needs 5Gi memory", "t3.small",
 		},
+		"volume": {annotated(v1beta1.AnnotationVolumeSize, "2Gi"), small, class(),
+			"annotation pod.elotl.co/volume-size: 2Gi is smaller than the root volume of image ami-0123456789abcdef0, 4Gi", ""},
 		"default": {"", `{containers: [{name: web, image: nginx}]}`, class(func(c *v1beta1.CellClass) { c.Spec.DefaultInstanceType = "x1.32xlarge" }),
 			`CellClass "default": spec.defaultInstanceType: `, "us-east-1c"},
 	} {

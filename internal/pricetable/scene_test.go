@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,8 @@ var (
 // region is a fake cloud of a few types.
 type region struct {
 	types     []cloud.InstanceType
-	priceless bool // it has no Pricing API
+	priceless bool               // it has no Pricing API
+	more      map[string]float64 // On-demand prices of further types
 }
 
 func (r *region) InstanceTypes(context.Context) ([]cloud.InstanceType, error) { return r.types, nil }
@@ -41,9 +43,11 @@ func (r *region) OnDemandPrices(context.Context) (map[string]float64, error) {
 	if r.priceless {
 		return nil, errors.New("no price list")
 	}
-	return map[string]float64{
+	prices := map[string]float64{
 		"t3.nano": 0.0052, "t3.small": 0.0208, "m5.large": 0.096, "m5.xlarge": 0.192, "c5.large": 0.085, "m6g.large": 0.077, "g4dn.xlarge": 0.526,
-	}, nil
+	}
+	maps.Copy(prices, r.more)
+	return prices, nil
 }
 
 func (r *region) SpotPrices(context.Context) ([]cloud.SpotPrice, error) {
@@ -93,7 +97,7 @@ func loaded(t *testing.T, source *region) Market {
 	if _, err := offers.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return Market{Index: offers.Index(), World: catalogue.NewCapacity(clock).For(catalogue.Hardware{}), Region: "us-east-1"}
+	return Market{IndexFor: offers.IndexFor, World: catalogue.NewCapacity(clock).For(catalogue.Hardware{}), Region: "us-east-1"}
 }
 
 // class is a resolved class, but for what edit changes.

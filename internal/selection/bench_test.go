@@ -42,6 +42,9 @@ type scenario struct {
 	world world
 }
 
+// oneArchitecture is for who names none.
+func oneArchitecture(c *selection.Class) { c.DefaultArchitecture = selection.AMD64 }
+
 func scenarios(c ec2types.Catalogue) []scenario {
 	var everyType []string
 	for i := range 64 {
@@ -68,6 +71,8 @@ func scenarios(c ec2types.Catalogue) []scenario {
 			a.Terms = []v1beta1.OfferingTerm{requirement(corev1.LabelTopologyZone, corev1.NodeSelectorOpIn, c.Zones[2])}
 		})},
 		{name: "typical/by-name", ask: selection.Ask{Type: c.Types[700].Name}},
+		{name: "typical/one-architecture", ask: small, class: oneArchitecture},
+		{name: "worst/pattern-of-the-other-architecture", ask: with(func(a *selection.Ask) { a.Type = "*a*b*c*d*.*" }), class: oneArchitecture},
 		{name: "worst/large", ask: selection.Ask{MilliCPU: 90_000, Memory: 350 << 30}},
 		{name: "worst/gpus", ask: selection.Ask{MilliCPU: 8000, Memory: 32 << 30, GPUs: 4}},
 		{name: "worst/nothing-fits", ask: selection.Ask{Memory: 1 << 50}},

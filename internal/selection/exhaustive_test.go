@@ -191,6 +191,9 @@ func (e *exhaustive) typeWillDo(ask selection.Ask, t *selection.Type) bool {
 	if ask.Type != "" && !match(ask.Type, t.Name) {
 		return false
 	}
+	if image := e.image(t); ask.VolumeGiB > 0 && image.VolumeGiB > ask.VolumeGiB-ask.StorageGiB {
+		return false
+	}
 	if ask.Type != "" && !strings.Contains(ask.Type, "*") {
 		return true
 	}
@@ -214,13 +217,34 @@ func (e *exhaustive) image(t *selection.Type) *selection.Image {
 		accelerator = "neuron"
 	}
 	for _, want := range []string{accelerator, "none"} {
+		var right *selection.Image
+		some := false
 		for i := range e.class.Images {
-			if image := &e.class.Images[i]; image.Accelerator == want && image.Architecture == t.Architectures {
-				return image
+			image := &e.class.Images[i]
+			some = some || image.Accelerator == want
+			if image.Accelerator == want && image.Architecture == t.Architectures {
+				right = image
 			}
+		}
+		if some {
+			return right
 		}
 	}
 	return nil
+}
+
+// mustBeNamed says whether only who names the type's architecture gets it: it
+// is not the class's default one, and the ask is not for types that lack that.
+func (e *exhaustive) mustBeNamed(ask selection.Ask, t *selection.Type) bool {
+	if e.class.DefaultArchitecture == 0 || e.class.DefaultArchitecture == t.Architectures || ask.Type != "" && !strings.Contains(ask.Type, "*") {
+		return false
+	}
+	for _, other := range e.catalogue.Types {
+		if other.Architectures == e.class.DefaultArchitecture && (ask.Type == "" || match(ask.Type, other.Name)) {
+			return true
+		}
+	}
+	return ask.Type == ""
 }
 
 func canBoot(t *selection.Type, image *selection.Image) bool {
@@ -250,7 +274,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 			f.free, f.SubnetID, f.AddressPerHour = free, s.ID, address
 		}
 	}
-	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone) || e.world.Dry(t, l.Zone, l.Market) {
+	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone, e.mustBeNamed(ask, t)) || e.world.Dry(t, l.Zone, l.Market) {
 		return f, false
 	}
 	if t.Burst != nil {
@@ -268,9 +292,9 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 	return f, e.class.MaxPerHour == 0 || f.PerHour <= e.class.MaxPerHour+slack
 }
 
-func termsHold(terms []v1beta1.OfferingTerm, t *selection.Type, zone string) bool {
+func termsHold(terms []v1beta1.OfferingTerm, t *selection.Type, zone string, mustBeNamed bool) bool {
 	for _, term := range terms {
-		holds := true
+		holds := !mustBeNamed || slices.ContainsFunc(term.Requirements, func(r v1beta1.OfferingRequirement) bool { return r.Key == corev1.LabelArchStable })
 		for _, r := range term.Requirements {
 			value := t.Architectures.String()
 			switch r.Key {
@@ -289,7 +313,7 @@ func termsHold(terms []v1beta1.OfferingTerm, t *selection.Type, zone string) boo
 			return true
 		}
 	}
-	return len(terms) == 0
+	return len(terms) == 0 && !mustBeNamed
 }
 
 func anyMatch(patterns []string, name string) bool {

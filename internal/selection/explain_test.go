@@ -9,6 +9,9 @@ import (
 	"kip.elotl.co/internal/selection"
 )
 
+const notNamed = "but a pod that names no architecture gets arm64 in this class: name it by node selector or affinity (kubernetes.io/arch), " +
+	"or list both in the class's spec.architectures, if all images are for both"
+
 // TestReasons: every step turns down m5.large and says why.
 func TestReasons(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -30,6 +33,15 @@ func TestReasons(t *testing.T) {
 			"cannot boot image ami-x (virtualization, boot mode or network driver)"},
 		"an image without ENA": {func(f *fixture) { f.class.Images[0].ENA = false }, selection.StepImage,
 			"cannot boot image ami-x (virtualization, boot mode or network driver)"},
+		"another accelerator's image": {func(f *fixture) {
+			f.types[0].GPUs = 1
+			f.class.Images[1].Accelerator = v1beta1.AcceleratorNvidia
+		}, selection.StepImage, "is amd64, for which the class has no image with accelerator nvidia (spec.bootImageOverrides)"},
+		"another's architecture": {func(f *fixture) { f.class.DefaultArchitecture = selection.ARM64 }, selection.StepArchitecture, "is amd64, " + notNamed},
+		"a larger image": {func(f *fixture) { f.class.Images[0].VolumeGiB, f.ask.VolumeGiB = 12, 5 }, selection.StepImage,
+			"cannot have the volume asked for: 5Gi is smaller than the root volume of image ami-x, 12Gi"},
+		"a larger image with storage": {func(f *fixture) { f.class.Images[0].VolumeGiB, f.ask.VolumeGiB, f.ask.StorageGiB = 4, 8, 5 }, selection.StepImage,
+			"cannot have the volume asked for: 8Gi is smaller than the root volume of image ami-x, 4Gi, with 5Gi ephemeral-storage beside it"},
 		"another asked for": {func(f *fixture) { f.ask.Type = "t3*" }, selection.StepRequested, "is not t3*"},
 		"affinity": {func(f *fixture) { f.ask.Terms = []v1beta1.OfferingTerm{term(corev1.LabelArchStable, "arm64")} }, selection.StepAffinity,
 			"is excluded by node selector or affinity"},
@@ -170,6 +182,17 @@ func TestNearest(t *testing.T) {
 		}, selection.StepCapacity, "the only offering that would do, m5.large in a as On-demand at 0.096 USD/h, has no capacity or free addresses for now"},
 		"capacity that is there again": {func(f *fixture) { f.ask.Type = "m5.large" }, selection.StepCapacity,
 			"none of 2 offerings that would do has capacity or free addresses for now; the cheapest is m5.large in a as On-demand at 0.096 USD/h"},
+		"the other architecture": {func(f *fixture) { f.class.DefaultArchitecture = selection.ARM64 }, selection.StepArchitecture,
+			"m5.large would do, but is amd64, " + notNamed},
+		"the other architecture, larger": {func(f *fixture) {
+			f.class.DefaultArchitecture, f.ask.GPUs = selection.ARM64, 1
+			f.add("g4dn.large", 0.5, "a").GPUs = 1
+			f.add("m6g.large", 0.05, "a").Architectures = selection.ARM64
+		}, selection.StepArchitecture, "g4dn.large would do, but is amd64, " + notNamed},
+		"a larger image": {func(f *fixture) { f.class.Images[0].VolumeGiB, f.ask.VolumeGiB = 12, 5 }, selection.StepImage,
+			"5Gi is smaller than the root volume of image ami-x, 12Gi"},
+		"a larger image of one by name": {func(f *fixture) { f.ask.Type, f.class.Images[0].VolumeGiB, f.ask.VolumeGiB = "m5.large", 12, 5 }, selection.StepImage,
+			"5Gi is smaller than the root volume of image ami-x, 12Gi"},
 		"nothing at all": {func(f *fixture) { f.types = nil }, selection.StepRequested, "no instance types are known"},
 	} {
 		t.Run(name, func(t *testing.T) {

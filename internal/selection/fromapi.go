@@ -25,6 +25,9 @@ func ClassOf(class *v1beta1.CellClass) Class {
 	for _, name := range class.Spec.Architectures {
 		out.Architectures |= ArchitectureOf(name)
 	}
+	if out.Architectures == 0 { // nobody said that the pods' images are for both
+		out.DefaultArchitecture = ArchitectureOf(class.Status.Architecture)
+	}
 	// The API server has checked their form.
 	out.MaxPerHour, _ = strconv.ParseFloat(class.Spec.MaxPricePerHour, 64)
 	out.MaxFactor, _ = strconv.ParseFloat(class.Spec.MaxPriceFactor, 64)
@@ -35,6 +38,7 @@ func ClassOf(class *v1beta1.CellClass) Class {
 			UEFI:        slices.Contains(image.Needs, NeedsUEFI),
 			LegacyBIOS:  slices.Contains(image.Needs, NeedsLegacyBIOS),
 			ENA:         !image.WithoutENA,
+			VolumeGiB:   image.MinVolumeGiB,
 		})
 	}
 	for _, subnet := range class.Status.Subnets {

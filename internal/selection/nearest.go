@@ -10,7 +10,11 @@ import (
 // may do later; all others need another ask, class or account.
 func Nearest(rules *Rules, ask *Ask, world World) (Step, string) {
 	q := newQuery(rules, ask, world)
-	q.choose(1) // for the floors
+	if q.nearly() == nil { // which finds out the floors, too
+		if step, sentence := q.lifted(); step != "" {
+			return step, sentence
+		}
+	}
 	if q.exact {
 		return q.nearestByName()
 	}

@@ -111,6 +111,7 @@ func checkNearest(t *testing.T, rules *selection.Rules, search exhaustive, ask s
 		t.Fatalf("class %+v\nworld %+v\nask %+v\nNearest says %s: %q, and with capacity %d offerings do", search.class, search.world, ask, step, sentence, len(would))
 	}
 	if len(would) == 0 {
+		checkLifted(t, search, ask, step)
 		return
 	}
 	count := fmt.Sprintf("none of %d offerings that would do has", len(would))
@@ -121,6 +122,19 @@ func checkNearest(t *testing.T, rules *selection.Rules, search exhaustive, ask s
 	named := fmt.Sprintf("%s in %s as %s", least.InstanceType, least.Zone, least.Market.LaunchType())
 	if !strings.Contains(sentence, count) || !strings.Contains(sentence, named) || strings.Contains(sentence, "maxPriceFactor") != beyond {
 		t.Fatalf("class %+v\nworld %+v\nask %+v\nNearest says %q, wants %q, %q, and dearer ones: %t", search.class, search.world, ask, sentence, count, named, beyond)
+	}
+}
+
+// checkLifted: where something would do but for its architecture or for the size
+// of the volume, it is one of these that is told.
+func checkLifted(t *testing.T, search exhaustive, ask selection.Ask, step selection.Step) {
+	t.Helper()
+	growing, either := ask, search
+	growing.VolumeGiB, either.class.DefaultArchitecture = 0, 0
+	unlimited, _ := search.dry(growing)
+	unnamed, _ := either.dry(ask)
+	if told := step == selection.StepImage || step == selection.StepArchitecture; !told && len(unlimited)+len(unnamed) > 0 {
+		t.Fatalf("class %+v\nask %+v\nNearest says %s, of another size %d offerings do, of either architecture %d", search.class, ask, step, len(unlimited), len(unnamed))
 	}
 }
 

@@ -76,6 +76,9 @@ func (r random) class() selection.Class {
 		Architectures: of(r, 0, selection.AMD64, selection.ARM64, selection.AMD64|selection.ARM64),
 		Burstable:     of(r, "", v1beta1.BurstableUnlimited, v1beta1.BurstableStandard, v1beta1.BurstableNever),
 	}
+	if c.Architectures == 0 {
+		c.DefaultArchitecture = of(r, 0, selection.AMD64, selection.ARM64)
+	}
 	if r.one(2) {
 		c.Allowed = r.patterns(6)
 	}
@@ -99,6 +102,7 @@ func (r random) class() selection.Class {
 			c.Images = append(c.Images, selection.Image{
 				ID: fmt.Sprint("ami-", arch, accelerator), Architecture: arch, Accelerator: accelerator,
 				Paravirtual: r.one(20), UEFI: r.one(6), LegacyBIOS: r.one(10), ENA: !r.one(8),
+				VolumeGiB: of[int32](r, 0, 4, 8, 12),
 			})
 		}
 	}
@@ -127,6 +131,9 @@ func (r random) ask() selection.Ask {
 	if r.one(3) {
 		private := r.one(2)
 		a.PrivateIPOnly = &private
+	}
+	if r.one(4) {
+		a.VolumeGiB, a.StorageGiB = of[int32](r, 1, 4, 8, 10, 12, 20), of[int32](r, 0, 0, 3, 30)
 	}
 	switch r.IntN(12) {
 	case 0, 1:

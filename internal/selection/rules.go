@@ -65,24 +65,45 @@ func (r *Rules) Any() bool {
 	return slices.ContainsFunc(r.kinds, func(k ruling) bool { return k.failed == nil })
 }
 
-// imageFor gives the place of the image for a type, -1 where there is none.
-// Images for its accelerator go before those for types without.
-func imageFor(class *Class, kind *Type) int {
-	accelerator := acceleratorOf(kind)
-	found := -1
-	for i := range class.Images {
-		image := &class.Images[i]
-		if image.Architecture&kind.Architectures&class.architectures() == 0 {
-			continue
-		}
-		if image.Accelerator == accelerator {
-			return i
-		}
-		if image.Accelerator == v1beta1.AcceleratorNone && found < 0 {
-			found = i
+// Architecture is what cells are to have for which nobody names one: that of
+// the image for the default type, where the class leaves any type of it, else
+// that of most types that it leaves; 0 where it leaves none.
+func (r *Rules) Architecture(defaultType *Type) Architectures {
+	left := map[Architectures]int{}
+	for _, kind := range r.kinds {
+		if kind.failed == nil {
+			left[r.class.Images[kind.image].Architecture]++
 		}
 	}
-	return found
+	if image := imageFor(&r.class, defaultType); image >= 0 && left[r.class.Images[image].Architecture] > 0 {
+		return r.class.Images[image].Architecture
+	}
+	switch {
+	case len(left) == 0:
+		return 0
+	case left[ARM64] > left[AMD64]:
+		return ARM64
+	}
+	return AMD64
+}
+
+// imageFor gives the place of the image for a type, -1 where there is none.
+// Where the class has an image for the type's accelerator, of whichever
+// architecture, others lack what that needs.
+func imageFor(class *Class, kind *Type) int {
+	accelerator := imageAccelerator(class, kind)
+	return slices.IndexFunc(class.Images, func(image Image) bool {
+		return image.Accelerator == accelerator && image.Architecture&kind.Architectures&class.architectures() != 0
+	})
+}
+
+// imageAccelerator is which accelerator the image for a type has to be for.
+func imageAccelerator(class *Class, kind *Type) string {
+	accelerator := acceleratorOf(kind)
+	if slices.ContainsFunc(class.Images, func(image Image) bool { return image.Accelerator == accelerator }) {
+		return accelerator
+	}
+	return v1beta1.AcceleratorNone
 }
 
 func acceleratorOf(kind *Type) string {

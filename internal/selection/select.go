@@ -41,6 +41,8 @@ type query struct {
 	// exact: the ask names one type, whose resources do not matter.
 	exact bool
 	terms []term
+	// unnamed are the architectures for whoever names none.
+	unnamed Architectures
 	// ceiling is the most that instance and address may cost, in USD per hour.
 	ceiling [markets]float64
 	// floor is the cheapest offering of each market, so far as it is known.
@@ -73,6 +75,7 @@ func newQuery(rules *Rules, ask *Ask, world World) *query {
 		terms: compileTerms(rules.index, ask.Terms),
 		known: make([]verdict, len(rules.index.types)),
 	}
+	q.unnamed = q.unnamedArchitectures()
 	for market := range q.ceiling {
 		q.ceiling[market] = math.Inf(1)
 		q.floor[market] = floor{cost: math.Inf(1), bound: math.Inf(1)}

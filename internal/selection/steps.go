@@ -87,7 +87,10 @@ func hasImage(c *Class, t *Type) bool {
 
 func whyNoImage(c *Class, t *Type) string {
 	image := imageFor(c, t)
-	if image < 0 {
+	switch accelerator := imageAccelerator(c, t); {
+	case image < 0 && accelerator != v1beta1.AcceleratorNone:
+		return fmt.Sprintf("is %s, for which the class has no image with accelerator %s (spec.bootImageOverrides)", t.Architectures, accelerator)
+	case image < 0:
 		return fmt.Sprintf("is %s, for which the class has no image", t.Architectures)
 	}
 	return fmt.Sprintf("cannot boot image %s (virtualization, boot mode or network driver)", c.Images[image].ID)
@@ -106,6 +109,8 @@ func askSteps() []askStep {
 			(*query).requested,
 			func(q *query, _ *Type) string { return fmt.Sprintf("is not %s", q.ask.Type) }},
 		{StepAffinity, (*query).termsAllow, func(*query, *Type) string { return "is excluded by node selector or affinity" }},
+		{StepArchitecture, (*query).architectureAllowed, whyNotArchitecture},
+		{StepImage, (*query).volumeFits, whyNotVolume},
 		{StepAccelerator,
 			(*query).acceleratorsFit,
 			func(q *query, t *Type) string {

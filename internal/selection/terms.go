@@ -11,8 +11,9 @@ import (
 // term is an OfferingTerm made ready: it holds where all of its parts do.
 type term struct {
 	archs Architectures
-	kinds set // of places in Index.types
-	zones set // of places in Index.zones
+	named bool // it says something of architectures
+	kinds set  // of places in Index.types
+	zones set  // of places in Index.zones
 }
 
 // set says of each place whether it is in; nil is all of them.
@@ -53,6 +54,7 @@ func compileTerm(x *Index, t *v1beta1.OfferingTerm) term {
 		case corev1.LabelTopologyZone:
 			out.zones = out.zones.narrow(len(x.zones), places(r.Values, x.findZone), in)
 		case corev1.LabelArchStable:
+			out.named = true
 			for _, arch := range []Architectures{AMD64, ARM64} {
 				if slices.Contains(r.Values, arch.String()) != in {
 					out.archs &^= arch
@@ -89,7 +91,7 @@ func (q *query) termsAllow(kind int32) bool {
 func (q *query) termsAllowIn(kind, zone int32) bool {
 	arch := q.kind(kind).Architectures
 	for i := range q.terms {
-		if t := &q.terms[i]; t.archs&arch != 0 && t.kinds.has(kind) && t.zones.has(zone) {
+		if t := &q.terms[i]; q.archsOf(t)&arch != 0 && t.kinds.has(kind) && t.zones.has(zone) {
 			return true
 		}
 	}

@@ -147,6 +147,8 @@ type Image struct {
 	// Paravirtual, else HVM; UEFI or LegacyBIOS where it boots in one way
 	// only; ENA: it has the driver.
 	Paravirtual, UEFI, LegacyBIOS, ENA bool
+	// VolumeGiB is the size of its own root volume.
+	VolumeGiB int32
 }
 
 // Subnet is where a class may launch.
@@ -164,7 +166,10 @@ type Class struct {
 	// Allowed and Excluded are patterns in which * stands for any characters.
 	Allowed, Excluded []string
 	Architectures     Architectures
-	Burstable         v1beta1.BurstableMode
+	// DefaultArchitecture is the only one of asks that name neither an
+	// architecture nor a type; 0 is no limit.
+	DefaultArchitecture Architectures
+	Burstable           v1beta1.BurstableMode
 	// MaxPerHour is the most that a cell may cost, in USD; 0 is no limit.
 	MaxPerHour float64
 	// MaxFactor is how many times as much as the cheapest offering of its
@@ -192,6 +197,10 @@ type Ask struct {
 	// PrivateIPOnly says whether the cell does without a public address; nil:
 	// the subnet decides.
 	PrivateIPOnly *bool
+	// VolumeGiB is the size that is asked for on purpose: the image's own volume
+	// must fit in, with StorageGiB for the pod beside it. 0 is one that grows
+	// with the image.
+	VolumeGiB, StorageGiB int32
 	// VolumePerHour is what the cell's volume costs wherever it is, and
 	// AddressPerHour what a public address does, in USD.
 	VolumePerHour, AddressPerHour float64

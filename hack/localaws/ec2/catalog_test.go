@@ -58,7 +58,7 @@ func TestDescribeImages(t *testing.T) {
 		{"by alias and name", sdk.DescribeImagesInput{Owners: []string{"amazon"}, Filters: []types.Filter{filter("name", "kip-cell-*-x86_64")}}, []string{"ami-0a11ce00000000001", "ami-0a11ce00000000002"}, ""},
 		{"by tag", sdk.DescribeImagesInput{Filters: []types.Filter{filter("tag:elotl.co/image", "kip-cell"), filter("architecture", "arm64"), filter("root-device-type", "ebs"), filter("virtualization-type", "hvm")}}, []string{"ami-0c0ffee0000000005", "ami-0c0ffee0000000006"}, ""},
 		{"by id", sdk.DescribeImagesInput{ImageIds: []string{x86Image}}, []string{x86Image}, ""},
-		{"executable by all", sdk.DescribeImagesInput{ExecutableUsers: []string{"all"}, Filters: []types.Filter{filter("architecture", "arm64")}}, []string{"ami-0a11ce00000000003", "ami-0deb1a00000000003"}, ""},
+		{"executable by all", sdk.DescribeImagesInput{ExecutableUsers: []string{"all"}, Filters: []types.Filter{filter("architecture", "arm64")}}, []string{"ami-000b0410000000002", "ami-0a11ce00000000003", "ami-0deb1a00000000003"}, ""},
 		{"nothing", sdk.DescribeImagesInput{Owners: []string{"999999999999"}}, nil, ""},
 		{"unknown", sdk.DescribeImagesInput{ImageIds: []string{"ami-12345678"}}, nil, "InvalidAMIID.NotFound"},
 		{"malformed", sdk.DescribeImagesInput{ImageIds: []string{"debian"}}, nil, "InvalidAMIID.Malformed"},

@@ -227,9 +227,9 @@ func conditions(raw json.RawMessage) ([]Condition, error) {
 func knownKey(key string) bool {
 	prefix, tag, tagged := strings.Cut(KeyName(key), "/")
 	switch prefix {
-	case "aws:userid":
+	case "aws:userid", "ec2:createaction", "iam:passedtoservice", "iam:awsservicename":
 		return !tagged
-	case "aws:resourcetag", "ssm:resourcetag":
+	case "aws:resourcetag", "aws:requesttag", "ssm:resourcetag":
 		return tag != ""
 	}
 	return false

@@ -1,7 +1,7 @@
 // Package policy judges requests by IAM policies of identities: the part of
-// IAM's policy language that cells' roles need. What it does not know it
-// refuses when a policy is read, so that nothing is allowed, or denied, by a
-// statement that it would have read wrongly
+// IAM's policy language that the roles of cells and operator need. What it does
+// not know it refuses when a policy is read, so that nothing is allowed, or
+// denied, by a statement that it would have read wrongly
 // (docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html).
 package policy
 

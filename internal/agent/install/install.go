@@ -60,7 +60,8 @@ func New(config Config) *Installer {
 
 // Needed says whether Run has anything to do.
 func (i *Installer) Needed() bool {
-	return !i.present() || i.keeps() || i.snapshotterWanted()
+	reached, err := i.stage()
+	return err != nil || reached != idle || !i.present() || i.keeps() || i.snapshotterWanted()
 }
 
 // Run installs, configures and starts the runtime, and tries again for as long
@@ -91,27 +92,56 @@ func (i *Installer) Run(ctx context.Context) {
 	}
 }
 
+// ensure does what is left to do, from the stage that an earlier try came to.
 func (i *Installer) ensure(ctx context.Context) error {
-	installed := false
-	if !i.present() {
-		logr.FromContextOrDiscard(ctx).Info("The cell has no container runtime: installing one")
+	reached, err := i.stage()
+	if err != nil {
+		return err
+	}
+	again := reached != idle
+	if reached == installing && i.answers() && i.complete() == nil {
+		// Somebody else has completed it.
+		if err := i.enter(idle); err != nil {
+			return err
+		}
+		reached = idle
+	}
+	if !i.installed(reached) {
+		logr.FromContextOrDiscard(ctx).Info("The cell has no container runtime: installing one", "again", again)
 		i.note("the container runtime is being installed")
 		if err := i.install(ctx); err != nil {
 			return err
 		}
-		installed = true
 	}
 	changed, err := i.useSnapshotter(ctx)
 	if err != nil {
 		return err
 	}
-	if installed || i.keeps() {
-		return i.start(ctx, changed)
+	if reached, err = i.stage(); err != nil {
+		return err
 	}
-	if changed {
-		return i.restart(ctx)
+	switch {
+	case reached == starting || i.keeps():
+		// What runs already may have begun with an older configuration.
+		err = i.start(ctx, changed || again)
+	case reached == restarting:
+		err = i.restart(ctx)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	return i.enter(idle)
+}
+
+// installed says whether nothing has to be installed.
+func (i *Installer) installed(reached stage) bool {
+	switch reached {
+	case installing:
+		return false
+	case starting:
+		return i.complete() == nil
+	}
+	return i.present()
 }
 
 // present says whether there is a runtime, be it one that was not started yet.

@@ -138,10 +138,87 @@ func TestInfoTellsOfTheInstallation(t *testing.T) {
 	}
 	cancel()
 	<-done
-	m.write("bin/containerd", program, 0o755)
+	m.served[bundleName()] = bundle(t, map[string]string{"bin/containerd": program, "bin/ctr": program, "bin/runc": program, "cni/ptp": ""})
+	m.listen()
 	m.prepared()
 	if info, err := runtime.Info(t.Context()); err != nil || info.Name == "" {
 		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// TestGoesOnWhereItStopped: a containerd that is there does not say that all
+// that it needs is, nor that it was started.
+func TestGoesOnWhereItStopped(t *testing.T) {
+	noPlugins := strings.ReplaceAll(aptGet, "$M/root/usr/lib/cni/ptp", "$M/none")
+	for what, c := range map[string]struct {
+		programs map[string]string
+		want     string // of the first try
+		mend     func(m *machine)
+	}{
+		"no plugins": {map[string]string{"apt-get": noPlugins, "systemctl": systemctl}, "the CNI plugins are missing",
+			func(m *machine) { m.write("bin/apt-get", "#!/bin/sh\n"+aptGet+"\n", 0o755) }},
+		"not started": {map[string]string{"apt-get": aptGet, "systemctl": "echo no bus >&2; exit 1"}, "systemctl daemon-reload: exit status 1: no bus",
+			func(m *machine) { m.write("bin/systemctl", "#!/bin/sh\n"+systemctl+"\n", 0o755) }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newMachine(t, c.programs)
+			m.write("root/run/systemd/system/x", "", 0o600)
+			for range 2 {
+				if err := m.installer.ensure(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("got %v, want %q", err, c.want)
+				}
+				m.installer = New(m.installer.config) // the agent was killed
+				if !m.installer.Needed() {
+					t.Fatal("the half of an installation counts as done")
+				}
+			}
+			c.mend(m)
+			m.listen()
+			must(t, m.installer.ensure(t.Context()))
+			if got := m.read("log"); !strings.HasSuffix(got, "systemctl daemon-reload\nsystemctl enable containerd\nsystemctl restart containerd\n") {
+				t.Errorf("not started: %q", got)
+			}
+			if m.installer.Needed() {
+				t.Error("it is done, and there is something to do")
+			}
+		})
+	}
+}
+
+// TestSomebodyElseInstalls what the agent could not: that is taken as it is, but
+// for the snapshotter.
+func TestSomebodyElseInstalls(t *testing.T) {
+	m := newMachine(t, map[string]string{"apt-get": failing, "systemctl": systemctl})
+	m.write("root/run/systemd/system/x", "", 0o600)
+	if err := m.installer.ensure(t.Context()); err == nil || !strings.Contains(err.Error(), "no container runtime could be installed") {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"bin/containerd", "bin/ctr", "bin/runc", "root/opt/cni/bin/ptp"} {
+		m.write(name, program, 0o755)
+	}
+	m.listen()
+	m.write("parameters/snapshotter", "native", 0o400)
+	must(t, m.installer.ensure(t.Context()))
+	if got := m.read("log"); got != "systemctl restart containerd\n" || m.installer.Needed() {
+		t.Errorf("did %q", got)
+	}
+}
+
+// TestKilledWhileInstalling: the note is there before anything is installed, and
+// what is complete is not installed again.
+func TestKilledWhileInstalling(t *testing.T) {
+	m := newMachine(t, map[string]string{"apt-get": `cp $M/state/installing $M/seen; ` + aptGet, "systemctl": systemctl})
+	m.write("root/run/systemd/system/x", "", 0o600)
+	must(t, m.installer.install(t.Context()))
+	if _, err := os.Stat(m.dir + "/seen"); err != nil {
+		t.Error("not noted:", err)
+	}
+	installed := m.read("log")
+	m.installer = New(m.installer.config)
+	m.listen()
+	m.prepared()
+	if got, want := m.read("log"), installed+"systemctl daemon-reload\nsystemctl enable containerd\nsystemctl restart containerd\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -98,7 +98,7 @@ func (m *machine) prepared() {
 	select {
 	case <-m.installer.done:
 	case <-ctx.Done():
-		m.t.Errorf("not prepared: %s", m.installer.problem)
+		defer func() { m.t.Errorf("not prepared: %s", m.installer.problem) }()
 	}
 	cancel()
 	<-done

@@ -43,6 +43,16 @@ func managers() []manager {
 
 // install tries the machine's package managers, then the bundle.
 func (i *Installer) install(ctx context.Context) error {
+	if err := i.enter(installing); err != nil {
+		return err
+	}
+	if err := i.tryAll(ctx); err != nil {
+		return err
+	}
+	return i.enter(starting)
+}
+
+func (i *Installer) tryAll(ctx context.Context) error {
 	var tried []string
 	for _, m := range managers() {
 		if !found(m.program) {

@@ -56,6 +56,9 @@ func (i *Installer) useSnapshotter(ctx context.Context) (changed bool, err error
 		}
 		return false, fmt.Errorf("asking containerd for its configuration: %w", err)
 	}
+	if err := i.noteRestart(); err != nil {
+		return false, err
+	}
 	path := i.path(configPath)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, fmt.Errorf("writing containerd's configuration: %w", err)
@@ -64,6 +67,16 @@ func (i *Installer) useSnapshotter(ctx context.Context) (changed bool, err error
 		return false, fmt.Errorf("writing containerd's configuration: %w", err)
 	}
 	return true, nil
+}
+
+// noteRestart notes, before the configuration is another, that a runtime which
+// is not about to be started anyway has to be started again.
+func (i *Installer) noteRestart() error {
+	reached, err := i.stage()
+	if err != nil || reached != idle {
+		return err
+	}
+	return i.enter(restarting)
 }
 
 // withSnapshotter changes a configuration (TOML), as containerd writes it. The

@@ -67,6 +67,25 @@ func TestSnapshotter(t *testing.T) {
 	}
 }
 
+// TestRestartIsTriedAgain: the new configuration alone changes nothing.
+func TestRestartIsTriedAgain(t *testing.T) {
+	m := newMachine(t, map[string]string{"containerd": "cat $M/dump", "systemctl": "echo no bus >&2; exit 1"})
+	m.write("dump", "version = 2\n", 0o600)
+	m.write("root/run/systemd/system/x", "", 0o600)
+	m.write("parameters/snapshotter", "native", 0o400)
+	for range 2 {
+		if err := m.installer.ensure(t.Context()); err == nil || !strings.Contains(err.Error(), "systemctl restart containerd: exit status 1: no bus") {
+			t.Fatal(err)
+		}
+		m.installer = New(m.installer.config)
+	}
+	m.write("bin/systemctl", "#!/bin/sh\n"+systemctl+"\n", 0o755)
+	must(t, m.installer.ensure(t.Context()))
+	if got := m.read("log"); got != "systemctl restart containerd\n" || m.installer.Needed() {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSnapshotterThatCannotBe(t *testing.T) {
 	m := newMachine(t, map[string]string{"containerd": "echo broken >&2; exit 1"})
 	for name, want := range map[string]string{

@@ -25,8 +25,10 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 		return cloud.KindThrottled, true
 	case "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
 		"InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity", "ReservationCapacityExceeded",
-		"SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported":
+		"UnfulfillableCapacity":
 		return cloud.KindCapacity, true
+	case "SpotMaxPriceTooLow":
+		return cloud.KindPrice, true
 	case "InsufficientVolumeCapacity", "VolumeTypeNotAvailableInZone":
 		return cloud.KindVolume, true
 	case "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded":
@@ -48,8 +50,8 @@ func kindOfCode(code string) (kind cloud.Kind, known bool) {
 	case "InvalidInstanceType", "NoSuchEntity", "NoSuchEntityException", "ParameterNotFound":
 		return cloud.KindNotFound, true
 	case "EncryptedVolumesNotSupported", "OperationNotPermitted", "PrivateIpAddressLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
-		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnknownVolumeType", "UnsupportedOperation",
-		"UnsupportedTenancy", "ValidationError", "ValidationException", "VolumeIOPSLimit", "VPCIdNotSpecified":
+		"TagLimitExceeded", "TagPolicyViolation", "UnknownParameter", "UnknownVolumeType", "Unsupported",
+		"UnsupportedOperation", "UnsupportedTenancy", "ValidationError", "ValidationException", "VolumeIOPSLimit", "VPCIdNotSpecified":
 		return cloud.KindInvalid, true
 	}
 	return cloud.KindTransient, false
@@ -77,6 +79,9 @@ func sortedOf(service, action string, err error, subjects ...string) error {
 		return out
 	}
 	out.Code, out.Message = api.ErrorCode(), stable(api.ErrorMessage())
+	if action == launchAction {
+		out.Kind = kindOfRefusedLaunch(out)
+	}
 	switch out.Kind {
 	case cloud.KindUnauthorized:
 		out.Action, out.Message = refused(out.Action, out.Message)
@@ -110,6 +115,30 @@ func kindOf(err error) cloud.Kind {
 		return cloud.KindInvalid
 	}
 	return cloud.KindTransient
+}
+
+// launchAction is the action that launches instances.
+const launchAction = "RunInstances"
+
+// zoneLacksType is in the message by which EC2 says that a zone has no instances
+// of a type at all. The same code also stands for a configuration that the type
+// does not take anywhere: "The requested configuration is currently not
+// supported. Please check the documentation for supported configurations."
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html).
+const zoneLacksType = "is not supported in your requested Availability Zone"
+
+// kindOfRefusedLaunch tells what a type does not take from what no type does.
+func kindOfRefusedLaunch(refusal *cloud.Error) cloud.Kind {
+	switch refusal.Code {
+	case "Unsupported":
+		if strings.Contains(refusal.Message, zoneLacksType) {
+			return cloud.KindCapacity
+		}
+		return cloud.KindConfiguration
+	case "InvalidParameterCombination", "UnsupportedOperation":
+		return cloud.KindConfiguration
+	}
+	return refusal.Kind
 }
 
 // stoppedWaiting is the error for a caller whose ctx ended before the answer to

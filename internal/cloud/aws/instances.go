@@ -24,7 +24,7 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]+$`)
 func (c *Client) Launch(ctx context.Context, req cloud.LaunchRequest) (cloud.Instance, error) {
 	out, err := c.ec2.RunInstances(ctx, runInput(req))
 	if err != nil {
-		return cloud.Instance{}, sorted("RunInstances", err, launchSubjects(req)...)
+		return cloud.Instance{}, sorted(launchAction, err, launchSubjects(req)...)
 	}
 	if len(out.Instances) != 1 {
 		return cloud.Instance{}, &cloud.Error{Kind: cloud.KindTransient, Action: "ec2:RunInstances", Message: "the answer does not hold one instance"}
@@ -58,7 +58,7 @@ func runInput(req cloud.LaunchRequest) *ec2.RunInstancesInput {
 			DeleteOnTermination:            aws.Bool(true),
 		}},
 		BlockDeviceMappings:   rootVolume(req),
-		InstanceMarketOptions: market(req.Market),
+		InstanceMarketOptions: market(req.Market, req.SpotMaxPrice),
 		CreditSpecification:   credits(req.CPUCredits),
 		IamInstanceProfile:    profile(req.InstanceProfile),
 		Placement:             placement(req.Tenancy),
@@ -80,17 +80,18 @@ func hopLimit(req cloud.LaunchRequest) int32 {
 	return 1
 }
 
-func market(m cloud.Market) *types.InstanceMarketOptionsRequest {
+func market(m cloud.Market, maxPrice string) *types.InstanceMarketOptionsRequest {
 	if m != cloud.Spot {
 		return nil
 	}
-	return &types.InstanceMarketOptionsRequest{
-		MarketType: types.MarketTypeSpot,
-		SpotOptions: &types.SpotMarketOptions{
-			SpotInstanceType:             types.SpotInstanceTypeOneTime,
-			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
-		},
+	spot := &types.SpotMarketOptions{
+		SpotInstanceType:             types.SpotInstanceTypeOneTime,
+		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
 	}
+	if maxPrice != "" {
+		spot.MaxPrice = aws.String(maxPrice)
+	}
+	return &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: spot}
 }
 
 func credits(mode string) *types.CreditSpecificationRequest {

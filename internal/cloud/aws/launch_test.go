@@ -65,13 +65,31 @@ func TestLaunchFromADryMarket(t *testing.T) {
 	wantKind(t, err, cloud.KindQuota, "MaxSpotInstanceCountExceeded")
 }
 
+// TestSpotPriceLimit: a launch that would cost more than the request allows is
+// told from a dry market.
+func TestSpotPriceLimit(t *testing.T) {
+	e := newEmulator(t)
+	spot := request("spot")
+	spot.Market, spot.SpotMaxPrice = cloud.Spot, "0.0011"
+	_, err := e.Launch(t.Context(), spot)
+	wantKind(t, err, cloud.KindPrice, "SpotMaxPriceTooLow", "0.0011")
+	spot.ClientToken, spot.SpotMaxPrice = "again", "0.0052"
+	got, err := e.Launch(t.Context(), spot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, _ := e.world.Instance(got.ID); made.MaxPrice != spot.SpotMaxPrice {
+		t.Errorf("the limit is %q", made.MaxPrice)
+	}
+}
+
 // What only some pool lacks is told from what every cell needs.
 func TestQuotasAndLimits(t *testing.T) {
 	for code, want := range map[string]cloud.Kind{
 		"VcpuLimitExceeded": cloud.KindQuota, "MaxSpotInstanceCountExceeded": cloud.KindQuota, "InstanceLimitExceeded": cloud.KindQuota,
 		"NetworkInterfaceLimitExceeded": cloud.KindLimit, "VolumeLimitExceeded": cloud.KindLimit, "AddressLimitExceeded": cloud.KindLimit,
 		"PendingVerification": cloud.KindLimit, "ResourceLimitExceeded": cloud.KindLimit, "RouteLimitExceeded": cloud.KindLimit,
-		"InsufficientFreeAddressesInSubnet": cloud.KindSubnetFull, "SpotMaxPriceTooLow": cloud.KindCapacity,
+		"InsufficientFreeAddressesInSubnet": cloud.KindSubnetFull, "SpotMaxPriceTooLow": cloud.KindPrice,
 		"PrivateIpAddressLimitExceeded": cloud.KindInvalid,
 	} {
 		client, calls := replying(t, 400, answerOf(code, "no more"))

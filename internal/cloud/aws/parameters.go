@@ -69,19 +69,24 @@ func parameterTags(tags map[string]string) []types.Tag {
 	return out
 }
 
-// DeleteSecrets implements cloud.Parameters.
-func (c *Client) DeleteSecrets(ctx context.Context, path string) error {
+// SecretNames implements cloud.Parameters.
+func (c *Client) SecretNames(ctx context.Context, path string) ([]string, error) {
 	var names []string
 	pages := ssm.NewGetParametersByPathPaginator(c.ssm, &ssm.GetParametersByPathInput{Path: aws.String(path), Recursive: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return sortedOf("ssm", "GetParametersByPath", err)
+			return nil, sortedOf("ssm", "GetParametersByPath", err)
 		}
 		for _, p := range page.Parameters {
 			names = append(names, aws.ToString(p.Name))
 		}
 	}
+	return names, nil
+}
+
+// DeleteSecrets implements cloud.Parameters.
+func (c *Client) DeleteSecrets(ctx context.Context, names []string) error {
 	for chunk := range slices.Chunk(names, parametersAtOnce) {
 		if _, err := c.ssm.DeleteParameters(ctx, &ssm.DeleteParametersInput{Names: chunk}); err != nil {
 			return sortedOf("ssm", "DeleteParameters", err)

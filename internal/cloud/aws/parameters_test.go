@@ -54,8 +54,8 @@ func TestPutSecretRefused(t *testing.T) {
 
 func TestDeleteSecrets(t *testing.T) {
 	e := newEmulator(t)
-	if err := e.DeleteSecrets(t.Context(), cellPath); err != nil {
-		t.Errorf("with none: %v", err)
+	if err := e.DeleteSecrets(t.Context(), []string{cellPath + "/config"}); err != nil {
+		t.Errorf("of what is not there: %v", err)
 	}
 	const other = "/kip/cells/i-0123456789abcdef00/config"
 	names := []string{other}
@@ -67,7 +67,11 @@ func TestDeleteSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := e.DeleteSecrets(t.Context(), cellPath); err != nil {
+	found, err := e.SecretNames(t.Context(), cellPath)
+	if err != nil || len(found) != 11 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	if err := e.DeleteSecrets(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
 	if left := slices.Collect(maps.Keys(e.stored())); !slices.Equal(left, []string{other}) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -32,31 +33,61 @@ func pricingRegion(region string) string {
 	return "us-east-1"
 }
 
+// The tenancies of the price list.
+const (
+	sharedTenancy    = "Shared"
+	dedicatedTenancy = "Dedicated"
+)
+
 // OnDemandPrices implements cloud.Prices: Linux without software, shared tenancy.
 func (c *Client) OnDemandPrices(ctx context.Context) (map[string]float64, error) {
+	return c.pricesOf(ctx, sharedTenancy, dedicatedTenancy)
+}
+
+// DedicatedPrices implements cloud.Prices: Linux without software.
+func (c *Client) DedicatedPrices(ctx context.Context) (map[string]float64, error) {
+	return c.pricesOf(ctx, dedicatedTenancy, sharedTenancy)
+}
+
+// pricesOf gives the prices of a tenancy. Bare metal is nobody else's in any
+// case: types that are not listed with the tenancy cost what the other one says.
+func (c *Client) pricesOf(ctx context.Context, tenancy, other string) (map[string]float64, error) {
 	prices := map[string]float64{}
-	for _, family := range []string{"Compute Instance", "Compute Instance (bare metal)"} {
-		pages := pricing.NewGetProductsPaginator(c.pricing, &pricing.GetProductsInput{
-			ServiceCode: aws.String("AmazonEC2"),
-			Filters: productFilters(map[string]string{
-				"regionCode": c.region, "productFamily": family, "operatingSystem": "Linux", "preInstalledSw": "NA",
-				"capacitystatus": "Used", "marketoption": "OnDemand", "tenancy": "Shared",
-			}),
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, sortedOf("pricing", "GetProducts", err)
-			}
-			for _, product := range page.PriceList {
-				if err := addPrice(prices, product); err != nil {
-					return nil, fmt.Errorf("reading the price list: %w", err)
-				}
-			}
+	for _, list := range []struct{ family, tenancy string }{
+		{"Compute Instance (bare metal)", other}, {"Compute Instance (bare metal)", tenancy}, {"Compute Instance", tenancy},
+	} {
+		listed, err := c.priceList(ctx, list.family, list.tenancy)
+		if err != nil {
+			return nil, err
 		}
+		maps.Copy(prices, listed)
 	}
 	if len(prices) == 0 {
 		return nil, fmt.Errorf("the price list has no prices for %s", c.region)
+	}
+	return prices, nil
+}
+
+// priceList asks for the prices of a product family with a tenancy.
+func (c *Client) priceList(ctx context.Context, family, tenancy string) (map[string]float64, error) {
+	prices := map[string]float64{}
+	pages := pricing.NewGetProductsPaginator(c.pricing, &pricing.GetProductsInput{
+		ServiceCode: aws.String("AmazonEC2"),
+		Filters: productFilters(map[string]string{
+			"regionCode": c.region, "productFamily": family, "operatingSystem": "Linux", "preInstalledSw": "NA",
+			"capacitystatus": "Used", "marketoption": "OnDemand", "tenancy": tenancy,
+		}),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, sortedOf("pricing", "GetProducts", err)
+		}
+		for _, product := range page.PriceList {
+			if err := addPrice(prices, product); err != nil {
+				return nil, fmt.Errorf("reading the price list: %w", err)
+			}
+		}
 	}
 	return prices, nil
 }

@@ -1,8 +1,12 @@
 package aws
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -85,6 +89,65 @@ func TestOnDemandPrices(t *testing.T) {
 	e.plan(t, faults.Plan{Errors: []faults.Refusal{{Action: "GetProducts", Code: "AccessDeniedException"}}})
 	_, err = e.OnDemandPrices(t.Context())
 	wantKind(t, err, cloud.KindUnauthorized, "pricing:GetProducts", "AccessDeniedException")
+}
+
+// TestDedicatedPrices: each type costs more than with shared tenancy.
+func TestDedicatedPrices(t *testing.T) {
+	e := newEmulator(t)
+	shared, err := e.OnDemandPrices(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := e.DedicatedPrices(t.Context())
+	if err != nil || len(got) != len(shared) {
+		t.Fatalf("%d prices, with shared tenancy %d; %v", len(got), len(shared), err)
+	}
+	for name, price := range got {
+		if price <= shared[name] {
+			t.Errorf("%s costs %v, with shared tenancy %v", name, price, shared[name])
+		}
+	}
+}
+
+// TestBareMetalPrices: of the two tenancies the one that is asked for, else the
+// other; what shares its hardware has only that which is asked for.
+func TestBareMetalPrices(t *testing.T) {
+	const entry = `{"product":{"attributes":{"instanceType":"%s"}},"terms":{"OnDemand":{"A":{"priceDimensions":{"A":{"unit":"Hrs","pricePerUnit":{"USD":"%s"}}}}}}}`
+	lists := map[string][]string{
+		"Compute Instance Shared":                 {fmt.Sprintf(entry, "m5.large", "0.1")},
+		"Compute Instance Dedicated":              {fmt.Sprintf(entry, "m5.large", "0.2"), fmt.Sprintf(entry, "m6.large", "0.3")},
+		"Compute Instance (bare metal) Shared":    {fmt.Sprintf(entry, "m5.metal", "4"), fmt.Sprintf(entry, "m6.metal", "6")},
+		"Compute Instance (bare metal) Dedicated": {fmt.Sprintf(entry, "m5.metal", "5"), fmt.Sprintf(entry, "m7.metal", "7")},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Filters []struct{ Field, Value string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		fields := map[string]string{}
+		for _, f := range in.Filters {
+			fields[f.Field] = f.Value
+		}
+		if err := json.NewEncoder(w).Encode(map[string][]string{"PriceList": lists[fields["productFamily"]+" "+fields["tenancy"]]}); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	c := newClient(t, server.URL, Options{Region: "us-east-1", Limits: Unlimited()})
+	for name, test := range map[string]struct {
+		ask  func(context.Context) (map[string]float64, error)
+		want map[string]float64
+	}{
+		"shared":    {c.OnDemandPrices, map[string]float64{"m5.large": 0.1, "m5.metal": 4, "m6.metal": 6, "m7.metal": 7}},
+		"dedicated": {c.DedicatedPrices, map[string]float64{"m5.large": 0.2, "m6.large": 0.3, "m5.metal": 5, "m6.metal": 6, "m7.metal": 7}},
+	} {
+		got, err := test.ask(t.Context())
+		if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
 }
 
 func TestNoPricesAtAll(t *testing.T) {
