@@ -86,7 +86,7 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	request, err := c.request(s, &attempt)
 	if err != nil {
 		c.capacity.Released(s.cell.UID)
-		reason, text := unrenderable(err)
+		reason, text := c.unrenderable(s.class, err)
 		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: %s", s.class.Name, text))
 		return stop(), nil
 	}
@@ -127,15 +127,16 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 }
 
 // unrenderable is why a launch request cannot be made of the class.
-func unrenderable(err error) (reason, text string) {
+func (c *Controller) unrenderable(class *v1beta1.CellClass, err error) (reason, text string) {
+	field := cloudinit.Field(c.Namespace, class)
 	if size := (*bootstrap.SizeError)(nil); errors.As(err, &size) {
-		return v1beta1.ReasonUserDataTooLarge, "spec.cloudInit: " + size.Error()
+		return v1beta1.ReasonUserDataTooLarge, field + ": " + size.Error()
 	}
 	if missing := (*cloudinit.SourceError)(nil); errors.As(err, &missing) {
 		return v1beta1.ReasonCloudInitNotFound, missing.Error()
 	}
 	if document := (*bootstrap.DocumentError)(nil); errors.As(err, &document) {
-		return v1beta1.ReasonInvalidCloudInit, "spec." + document.Error()
+		return v1beta1.ReasonInvalidCloudInit, field + ": " + document.Text()
 	}
 	return v1beta1.ReasonLaunchFailed, err.Error()
 }
