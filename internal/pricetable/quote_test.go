@@ -126,13 +126,13 @@ func TestRefused(t *testing.T) {
 		"privilege": {
 			annotated(v1beta1.AnnotationInstanceProfile, "web"), small, class(), []string{`namespace "shop"`, "spec.podPrivileges.instanceProfiles"},
 		},
-		"field": {"", `{hostNetwork: true, containers: [{name: web, image: nginx}], volumes: [{name: v, hostPath: {path: /etc}}]}`, class(),
-			[]string{"spec.hostNetwork: ", "spec.volumes[0].hostPath: "}},
+		"field": {"", `{hostNetwork: true, containers: [{name: web, image: nginx}], volumes: [{name: v, nfs: {server: a, path: /}}]}`, class(),
+			[]string{"spec.hostNetwork: ", "spec.volumes[0].nfs: "}},
 		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class(),
 			[]string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
 		"content of a volume": {"", `{containers: [{name: web, image: nginx}], volumes: [{name: v, downwardAPI: {items: [
-			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.cpu}}]}}]}`, class(),
-			[]string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef: "}},
+			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.ephemeral-storage}}]}}]}`, class(),
+			[]string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef"}},
 		"operating system": {"", `{os: {name: windows}, containers: [{name: web, image: nginx}]}`, class(), []string{`spec.os.name: "windows": cells run linux`}},
 		"deleted": {"", small, class(func(c *v1beta1.CellClass) { c.DeletionTimestamp = &metav1.Time{Time: time.Now()} }),
 			[]string{`CellClass "default" is being deleted`}},
