@@ -52,6 +52,6 @@ func (c *Controller) refused(ctx context.Context, s *scope, r *refusal) error {
 }
 
 // blame says for the pod's user what keeps the Cell from being ready.
-func blame(pod *corev1.Pod, ready *metav1.Condition) *refusal {
+func blame(ready *metav1.Condition) *refusal {
 	return &refusal{reason: ready.Reason, message: admission.Blame(ready.Message)}
 }

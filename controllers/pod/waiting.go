@@ -29,7 +29,7 @@ const (
 func (c *Controller) pending(ctx context.Context, s *scope) (ctrl.Result, error) {
 	ready := meta.FindStatusCondition(s.cell.Status.Conditions, v1beta1.ConditionReady)
 	if ready != nil && !usual(ready.Reason) {
-		return ctrl.Result{}, c.refused(ctx, s, blame(s.pod, ready))
+		return ctrl.Result{}, c.refused(ctx, s, blame(ready))
 	}
 	if ready == nil {
 		ready = &metav1.Condition{Reason: v1beta1.ReasonCellPending, Message: fmt.Sprintf("cell %s has not been begun yet", s.cell.Name)}
