@@ -23,6 +23,7 @@ import (
 
 	"kip.elotl.co/hack/localaws/awserr"
 	"kip.elotl.co/hack/localaws/policy"
+	"kip.elotl.co/hack/proc/atomicfile"
 )
 
 // Config is what a Store needs.
@@ -130,10 +131,7 @@ func (s *Store) save() error {
 	if err != nil {
 		return fmt.Errorf("encode roles: %w", err)
 	}
-	if err := os.WriteFile(s.path()+".tmp", data, 0o600); err != nil {
-		return fmt.Errorf("save roles: %w", err)
-	}
-	if err := os.Rename(s.path()+".tmp", s.path()); err != nil {
+	if _, err := atomicfile.Write(s.path(), data, 0o600); err != nil {
 		return fmt.Errorf("save roles: %w", err)
 	}
 	return nil

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"kip.elotl.co/hack/proc/atomicfile"
 )
 
 // The quotas of the Parameter Store (AWS General Reference, "AWS Systems
@@ -118,10 +120,7 @@ func (s *Store) save() error {
 	if err != nil {
 		return fmt.Errorf("encode parameters: %w", err)
 	}
-	if err := os.WriteFile(s.path()+".tmp", data, 0o600); err != nil {
-		return fmt.Errorf("save parameters: %w", err)
-	}
-	if err := os.Rename(s.path()+".tmp", s.path()); err != nil {
+	if _, err := atomicfile.Write(s.path(), data, 0o600); err != nil {
 		return fmt.Errorf("save parameters: %w", err)
 	}
 	return nil
