@@ -39,6 +39,8 @@ type Info struct {
 	MemoryBytes int64       `json:"memoryBytes"`
 	CPUs        int         `json:"cpus"`
 	Runtime     RuntimeInfo `json:"runtime"`
+	// AppArmor says whether the cell's kernel enforces AppArmor profiles.
+	AppArmor bool `json:"appArmor,omitempty"`
 	// BootID changes when the cell reboots.
 	BootID string `json:"bootID"`
 	// PodUID is empty as long as the cell has no pod.

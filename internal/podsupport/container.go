@@ -24,7 +24,7 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 	container.Name, container.Image = "", ""
 	container.Command, container.Args, container.WorkingDir = nil, nil, ""
 	container.Stdin, container.StdinOnce, container.TTY = false, false, false
-	// What a resize would do; the agent refuses resizes.
+	// What a resize would do; the agent says of each that it is infeasible.
 	container.ResizePolicy = nil
 	container.TerminationMessagePath = ""
 	oneOf(c, path.Child("terminationMessagePolicy"), take(&container.TerminationMessagePolicy),
@@ -44,14 +44,6 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 	c.leftovers(container, path)
 }
 
-func (c *checker) ports(ports []corev1.ContainerPort, path *field.Path) {
-	for i := range ports {
-		port := &ports[i]
-		port.Name, port.ContainerPort, port.Protocol = "", 0, ""
-		c.leftovers(port, path.Index(i))
-	}
-}
-
 // resources allows what has a cgroup value. Local storage is nobody else's on
 // a cell, so asking for some is granted, but there is nothing to limit it.
 func (c *checker) resources(resources corev1.ResourceRequirements, path *field.Path) {
@@ -64,21 +56,4 @@ func (c *checker) resources(resources corev1.ResourceRequirements, path *field.P
 	}
 	resources.Limits, resources.Requests = nil, nil
 	c.leftovers(&resources, path)
-}
-
-func (c *checker) security(context *corev1.SecurityContext, path *field.Path) {
-	if context == nil {
-		return
-	}
-	context.RunAsUser, context.RunAsGroup, context.RunAsNonRoot = nil, nil, nil
-	context.Privileged = nil
-	context.ReadOnlyRootFilesystem = nil
-	context.AllowPrivilegeEscalation = nil
-	forget(&context.ProcMount, corev1.DefaultProcMount)
-	if capabilities := take(&context.Capabilities); capabilities != nil {
-		capabilities.Add, capabilities.Drop = nil, nil
-		c.leftovers(capabilities, path.Child("capabilities"))
-	}
-	c.seccomp(take(&context.SeccompProfile), path.Child("seccompProfile"))
-	c.leftovers(context, path)
 }

@@ -22,12 +22,14 @@ func Unsupported(pod *corev1.Pod, agent itzo.Info) field.ErrorList {
 	if !agent.Has(itzo.FeaturePod) {
 		return field.ErrorList{field.Forbidden(path, "this agent does not take whole pods")}
 	}
-	c := &checker{agent: agent}
+	c := &checker{agent: agent, hostNetwork: pod.Spec.HostNetwork}
 	spec := pod.Spec.DeepCopy()
 	othersBusiness(spec)
+	c.appArmorAnnotations(pod.Annotations, field.NewPath("metadata", "annotations"))
 	c.pod(spec, path)
 	c.dns(spec, path)
 	c.podSecurity(spec, path)
+	c.namespaces(spec, path)
 	c.volumes(spec, path)
 	c.containers(spec, path)
 	c.leftovers(spec, path)
@@ -35,8 +37,9 @@ func Unsupported(pod *corev1.Pod, agent itzo.Info) field.ErrorList {
 }
 
 type checker struct {
-	agent itzo.Info
-	errs  field.ErrorList
+	agent       itzo.Info
+	hostNetwork bool
+	errs        field.ErrorList
 }
 
 func (c *checker) add(err *field.Error) {
@@ -83,7 +86,6 @@ func (c *checker) pod(spec *corev1.PodSpec, path *field.Path) {
 		c.leftovers(alias, path.Child("hostAliases").Index(i))
 	}
 	spec.HostAliases = nil
-	forget(&spec.ShareProcessNamespace, false)
 	forget(&spec.SetHostnameAsFQDN, false)
 	forget(&spec.HostUsers, true)
 	if spec.OS != nil && spec.OS.Name == corev1.Linux {
@@ -98,36 +100,4 @@ func (c *checker) dns(spec *corev1.PodSpec, path *field.Path) {
 		config.Nameservers, config.Searches, config.Options = nil, nil, nil
 		c.leftovers(config, path.Child("dnsConfig"))
 	}
-}
-
-func (c *checker) podSecurity(spec *corev1.PodSpec, path *field.Path) {
-	context := take(&spec.SecurityContext)
-	if context == nil {
-		return
-	}
-	path = path.Child("securityContext")
-	context.RunAsUser, context.RunAsGroup, context.RunAsNonRoot = nil, nil, nil
-	context.SupplementalGroups, context.FSGroup = nil, nil
-	// Every volume that fsGroup is about is new to its pod.
-	forget(&context.FSGroupChangePolicy, corev1.FSGroupChangeAlways)
-	forget(&context.FSGroupChangePolicy, corev1.FSGroupChangeOnRootMismatch)
-	if policy := take(&context.SupplementalGroupsPolicy); policy != nil {
-		allowed := []corev1.SupplementalGroupsPolicy{corev1.SupplementalGroupsPolicyMerge}
-		// Older runtimes ignore it without a word.
-		if c.runtimeAtLeast(2, 0) {
-			allowed = append(allowed, corev1.SupplementalGroupsPolicyStrict)
-		}
-		oneOf(c, path.Child("supplementalGroupsPolicy"), *policy, allowed...)
-	}
-	c.seccomp(take(&context.SeccompProfile), path.Child("seccompProfile"))
-	c.leftovers(context, path)
-}
-
-func (c *checker) seccomp(profile *corev1.SeccompProfile, path *field.Path) {
-	if profile == nil {
-		return
-	}
-	oneOf(c, path.Child("type"), take(&profile.Type),
-		corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
-	c.leftovers(profile, path)
 }

@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// booted says whether the agent can tell what its cell has. Before a cell is up,
+// what depends on that is allowed: its agent decides.
+func (c *checker) booted() bool { return c.agent.Runtime.Version != "" }
+
 // runtimeAtLeast says whether the cell's runtime is containerd of at least
 // that version. What cannot be read is taken for old: better to refuse what
 // would have worked than to have it ignored.
