@@ -15,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"kip.elotl.co/internal/podfields"
 )
 
 // ErrExecTimeout is wrapped by Runtime.Exec's error when the time was over.
@@ -79,7 +81,7 @@ func (a *Agent) handle(ctx context.Context, j job, h handling, timeout time.Dura
 func (a *Agent) handleExec(ctx context.Context, j job, h handling, timeout time.Duration) error {
 	command := h.exec.Command
 	if h.expand {
-		command = expandAll(command, literals(j.spec.Env))
+		command = podfields.ExpandAll(command, literals(j.spec.Env))
 	}
 	output, exitCode, err := a.config.Runtime.Exec(ctx, j.id, command, timeout)
 	switch {

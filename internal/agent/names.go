@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,61 +11,9 @@ import (
 )
 
 const (
-	maxHostname    = 63
 	maxNameservers = 3
 	maxResolvConf  = 64 << 10
 )
-
-// hostname is the pod's host name: as given, or the pod's name cut to what
-// Linux allows.
-func hostname(pod *corev1.Pod) string {
-	name := pod.Spec.Hostname
-	if name == "" {
-		name = pod.Name
-	}
-	if len(name) > maxHostname {
-		name = strings.TrimRight(name[:maxHostname], "-.")
-	}
-	return name
-}
-
-// hostsFile is /etc/hosts of the pod's containers, as the kubelet writes it.
-func hostsFile(pod *corev1.Pod, ip netip.Addr) string {
-	var out strings.Builder
-	out.WriteString("# Kubernetes-managed hosts file.\n" +
-		"127.0.0.1\tlocalhost\n" +
-		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
-		"fe00::0\tip6-localnet\n" +
-		"fe00::0\tip6-mcastprefix\n" +
-		"fe00::1\tip6-allnodes\n" +
-		"fe00::2\tip6-allrouters\n")
-	name := hostname(pod)
-	if pod.Spec.Subdomain != "" {
-		fmt.Fprintf(&out, "%s\t%s.%s.%s.svc.%s\t%s\n", ip, name, pod.Spec.Subdomain, pod.Namespace, clusterDomain(pod), name)
-	} else {
-		fmt.Fprintf(&out, "%s\t%s\n", ip, name)
-	}
-	if len(pod.Spec.HostAliases) > 0 {
-		out.WriteString("\n# Entries added by HostAliases.\n")
-	}
-	for _, alias := range pod.Spec.HostAliases {
-		fmt.Fprintf(&out, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, "\t"))
-	}
-	return out.String()
-}
-
-// clusterDomain is read from the search list that the operator gives; nothing
-// else tells a cell.
-func clusterDomain(pod *corev1.Pod) string {
-	if pod.Spec.DNSConfig != nil {
-		for _, search := range pod.Spec.DNSConfig.Searches {
-			if domain, found := strings.CutPrefix(search, "svc."); found {
-				return domain
-			}
-		}
-	}
-	return "cluster.local"
-}
 
 // dnsFor is the pod's resolv.conf; nil means that of the cell. For the policies
 // that mean the cluster's DNS the operator puts that into dnsConfig.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podfields"
 )
 
 // job is an action with what it needs of the record.
@@ -184,7 +185,7 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 		ID:        containerID(j.pod, j.spec.Name, j.attempt),
 		Pod:       j.pod,
 		Container: expanded,
-		Hosts:     hostsFile(j.pod, j.ip),
+		Hosts:     podfields.HostsFile(j.pod, j.ip),
 	})
 	if err != nil {
 		return ContainerSpec{}, err
@@ -195,8 +196,8 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 		Container:      j.spec,
 		Attempt:        j.attempt,
 		ImageID:        j.image.ID,
-		Command:        expandAll(j.spec.Command, values),
-		Args:           expandAll(j.spec.Args, values),
+		Command:        podfields.ExpandAll(j.spec.Command, values),
+		Args:           podfields.ExpandAll(j.spec.Args, values),
 		Env:            env,
 		Mounts:         mounts,
 		MemoryCapacity: a.config.Host.Resources().MemoryBytes,
@@ -209,7 +210,7 @@ func (a *Agent) sandboxSpec(j job, attempt uint32) (SandboxSpec, error) {
 		return SandboxSpec{}, err
 	}
 	return SandboxSpec{
-		Pod: j.pod, Attempt: attempt, Hostname: hostname(j.pod), IP: j.ip, CellIP: j.cellIP, DNS: dns,
+		Pod: j.pod, Attempt: attempt, Hostname: podfields.Hostname(j.pod), IP: j.ip, CellIP: j.cellIP, DNS: dns,
 	}, nil
 }
 
