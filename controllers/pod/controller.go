@@ -200,7 +200,7 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	if left := c.settling(s.pod, seen); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
-	if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
+	if err := c.copyStatus(ctx, s, seen); err != nil {
 		return ctrl.Result{}, err
 	}
 	return c.refresh(ctx, s, agent, seen), nil

@@ -35,6 +35,7 @@ type delivery struct {
 type given struct {
 	packages   map[string]digest // by volume
 	parameters digest
+	refused    int64 // the last generation that the agent has refused
 	tokens     tokens
 	services   servicesRead
 
@@ -46,7 +47,10 @@ type given struct {
 type looked struct {
 	// at is zero before the first time; next is when to look again.
 	at, next            time.Time
+	generation          int64
 	labels, annotations map[string]string
+	// refused is the last generation that the agent has refused; 0: none.
+	refused int64
 	// lacking is what no container can be started without; nil: nothing.
 	lacking *missingObject
 }
@@ -69,7 +73,8 @@ func (c *Controller) noteGiven(d delivery, lacking *missingObject) {
 	now := c.Clock.Now()
 	d.given.mu.Lock()
 	defer d.given.mu.Unlock()
-	d.given.when = looked{at: now, next: now.Add(refreshAfter()), labels: d.pod.Labels, annotations: d.pod.Annotations, lacking: lacking}
+	d.given.when = looked{at: now, next: now.Add(refreshAfter()), labels: d.pod.Labels, annotations: d.pod.Annotations, lacking: lacking,
+		generation: d.pod.Generation, refused: d.given.refused}
 }
 
 func (l *looked) sameMetadata(pod *corev1.Pod) bool {
@@ -118,6 +123,9 @@ func updatePod(ctx context.Context, d delivery, parameters *itzo.PodParameters) 
 	err = d.agent.UpdatePod(ctx, parameters)
 	if refused := (*itzo.StatusError)(nil); err != nil && !errors.As(err, &refused) {
 		return &unsureError{err}
+	}
+	if itzo.IsCode(err, http.StatusBadRequest) {
+		d.given.refused = d.pod.Generation
 	}
 	if err == nil || itzo.IsCode(err, http.StatusBadRequest) {
 		d.given.parameters = content

@@ -29,7 +29,7 @@ func TestReadinessGates(t *testing.T) {
 				pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: gate, Status: test.gate})
 			}
 			agents := corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: test.agent, LastTransitionTime: at(2)}}}
-			got := findCondition(merge(pod, agents).Conditions, corev1.PodReady)
+			got := findCondition(merge(pod, agents, pod.Generation).Conditions, corev1.PodReady)
 			want := corev1.PodCondition{Type: corev1.PodReady, Status: test.want, LastTransitionTime: at(1), Message: test.message}
 			if test.message != "" {
 				want.Reason = "ReadinessGatesNotReady"

@@ -28,7 +28,8 @@ const (
 	reasonBackOff       = "BackOff"
 	reasonFailedSandbox = "FailedCreatePodSandBox"
 
-	reasonFailedPostStart = "FailedPostStartHook"
+	reasonFailedPostStart  = "FailedPostStartHook"
+	reasonResizeInfeasible = "ResizeInfeasible"
 )
 
 // problem is what is worth a Warning event.
@@ -37,6 +38,7 @@ type problem struct{ reason, message string }
 // tellProblems makes events of what has gone wrong on the cell since the last
 // status, as the kubelet does.
 func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus) {
+	c.tellResize(pod, status)
 	before := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	for _, is := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
 		was := &corev1.ContainerStatus{}
@@ -48,6 +50,14 @@ func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus) {
 		for _, p := range newProblems(pod, was, &is) {
 			c.warn(pod, p.reason, p.message)
 		}
+	}
+}
+
+// tellResize makes an event of a resize that the agent has not taken up.
+func (c *Controller) tellResize(pod *corev1.Pod, status *corev1.PodStatus) {
+	is, was := findCondition(status.Conditions, corev1.PodResizePending), findCondition(pod.Status.Conditions, corev1.PodResizePending)
+	if is != nil && is.Reason == corev1.PodReasonInfeasible && (was == nil || was.ObservedGeneration != is.ObservedGeneration) {
+		c.warn(pod, reasonResizeInfeasible, "Pod resize Infeasible: "+is.Message)
 	}
 }
 

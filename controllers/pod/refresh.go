@@ -39,16 +39,17 @@ func refreshAfter() time.Duration { return wait.Jitter(refreshEvery, refreshJitt
 // refresh sees to it that the agent of a running pod gets what has changed of
 // what the pod refers to, and its tokens before they expire.
 func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, seen observation) ctrl.Result {
-	if !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
+	last, made, awaited := seen.given.last(), seen.calls[callRefresh], seen.calls[callAwait]
+	changed := specChanged(s.pod, seen, &last)
+	if !changed && !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
 		return ctrl.Result{}
 	}
-	last, made, awaited := seen.given.last(), seen.calls[callRefresh], seen.calls[callAwait]
 	next := last.next
 	switch {
 	case made.state == answered && made.err != nil:
 		log.FromContext(ctx).Info("Cannot refresh what the pod refers to", "error", errtext.Of(made.err))
 		next = made.retryAt
-	case !last.at.IsZero() && !last.sameMetadata(s.pod):
+	case changed, !last.at.IsZero() && !last.sameMetadata(s.pod):
 		next = time.Time{}
 	case last.lacking != nil && awaited.began.Before(last.at):
 		c.observers.start(s.pod.UID, callAwait, awaitTimeout, last.lacking.await)
@@ -61,6 +62,16 @@ func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, 
 	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
 	c.observers.start(s.pod.UID, callRefresh, refreshTimeout, func(ctx context.Context) error { return c.renew(ctx, d) })
 	return ctrl.Result{}
+}
+
+// specChanged says whether the agent has not been given this version of the
+// pod's spec, as far as this operator and the agent know.
+func specChanged(pod *corev1.Pod, seen observation, last *looked) bool {
+	if !last.at.IsZero() {
+		return last.generation != pod.Generation
+	}
+	agents := seen.reply.Status.ObservedGeneration
+	return agents > 0 && agents < pod.Generation
 }
 
 // delivering says whether the agent is being given something. There is one

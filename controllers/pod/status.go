@@ -17,11 +17,11 @@ import (
 )
 
 // copyStatus writes the agent's status of the pod to the pod.
-func (c *Controller) copyStatus(ctx context.Context, s *scope, agents corev1.PodStatus) error {
+func (c *Controller) copyStatus(ctx context.Context, s *scope, seen observation) error {
 	if terminal(s.pod) {
 		return nil
 	}
-	status := merge(s.pod, agents)
+	status := merge(s.pod, seen.reply.Status, observedGeneration(s.pod, seen))
 	if !s.pod.DeletionTimestamp.IsZero() && sameButGeneration(&s.pod.Status, status) {
 		return nil // that the deletion was seen shows soon enough
 	}
@@ -45,9 +45,19 @@ func sameButGeneration(a, b *corev1.PodStatus) bool {
 	return equality.Semantic.DeepEqual(a, b)
 }
 
+// observedGeneration is that of the version of the pod which the status is
+// about: the newest that the agent has taken or refused. The deletion is the
+// operator's own to see.
+func observedGeneration(pod *corev1.Pod, seen observation) int64 {
+	if agents := seen.reply.Status.ObservedGeneration; agents > 0 && pod.DeletionTimestamp.IsZero() {
+		return min(max(agents, pod.Status.ObservedGeneration, seen.given.last().refused), pod.Generation)
+	}
+	return pod.Generation
+}
+
 // merge puts the agent's status over the pod's, and keeps what others write:
 // conditions that the agent does not know, the QoS class, resize.
-func merge(pod *corev1.Pod, agents corev1.PodStatus) *corev1.PodStatus {
+func merge(pod *corev1.Pod, agents corev1.PodStatus, generation int64) *corev1.PodStatus {
 	status := agents.DeepCopy()
 	is := pod.Status
 	status.QOSClass = is.QOSClass
@@ -58,18 +68,23 @@ func merge(pod *corev1.Pod, agents corev1.PodStatus) *corev1.PodStatus {
 	applyGates(pod, status)
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]
-		condition.ObservedGeneration = pod.Generation
+		condition.ObservedGeneration = generation
 		if known := findCondition(is.Conditions, condition.Type); known != nil && known.Status == condition.Status {
 			condition.LastTransitionTime = known.LastTransitionTime
 		}
 	}
 	for _, condition := range is.Conditions {
-		if findCondition(agents.Conditions, condition.Type) == nil {
+		if findCondition(agents.Conditions, condition.Type) == nil && !agentsAlone(condition.Type) {
 			status.Conditions = append(status.Conditions, condition)
 		}
 	}
-	status.ObservedGeneration = pod.Generation
+	status.ObservedGeneration = generation
 	return status
+}
+
+// agentsAlone says whether a condition is over when the agent shows it no more.
+func agentsAlone(kind corev1.PodConditionType) bool {
+	return kind == corev1.PodResizePending || kind == corev1.PodResizeInProgress
 }
 
 func findCondition(conditions []corev1.PodCondition, kind corev1.PodConditionType) *corev1.PodCondition {

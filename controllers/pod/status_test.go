@@ -45,13 +45,13 @@ func TestMerge(t *testing.T) {
 			{Type: "example.com/gate", Status: corev1.ConditionTrue, LastTransitionTime: at(4)},
 		},
 	}
-	got := merge(pod, agents)
+	got := merge(pod, agents, pod.Generation)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	// What was merged once is the same when it is merged again.
 	pod.Status = *got
-	if diff := cmp.Diff(want, merge(pod, agents)); diff != "" {
+	if diff := cmp.Diff(want, merge(pod, agents, pod.Generation)); diff != "" {
 		t.Errorf("the second time: %s", diff)
 	}
 	if agents.Conditions[1].LastTransitionTime != at(10) {

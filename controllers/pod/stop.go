@@ -42,7 +42,7 @@ func (c *Controller) stop(ctx context.Context, s *scope) (ctrl.Result, error) {
 	case seen.reply == nil || seen.reply.PodUID != s.pod.UID:
 		return ctrl.Result{RequeueAfter: overdue}, nil
 	case ended(seen.reply.Status):
-		if err := c.copyStatus(ctx, s, seen.reply.Status); err != nil {
+		if err := c.copyStatus(ctx, s, seen); err != nil {
 			return ctrl.Result{}, err
 		}
 		return ctrl.Result{}, c.remove(ctx, s)
@@ -51,7 +51,7 @@ func (c *Controller) stop(ctx context.Context, s *scope) (ctrl.Result, error) {
 	if left := c.settling(s.pod, seen); left > 0 {
 		return ctrl.Result{RequeueAfter: min(again, left)}, nil
 	}
-	return ctrl.Result{RequeueAfter: again}, c.copyStatus(ctx, s, seen.reply.Status)
+	return ctrl.Result{RequeueAfter: again}, c.copyStatus(ctx, s, seen)
 }
 
 // mayRun says whether the agent may have the pod: it has said so, or it has

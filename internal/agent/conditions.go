@@ -112,6 +112,7 @@ func (m *machine) conditions(now time.Time, status *corev1.PodStatus) []corev1.P
 		ready,
 	}
 	conditions[2].Type, conditions[3].Type = corev1.PodReady, corev1.ContainersReady
+	conditions = append(conditions, m.resizeConditions()...)
 	for i := range conditions {
 		condition := &conditions[i]
 		condition.ObservedGeneration = m.rec.Pod.Generation

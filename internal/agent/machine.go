@@ -78,6 +78,7 @@ func newMachine(rec *record) *machine {
 // replacePod takes a newer version of the same pod, in which nothing changed
 // that a running container depends on.
 func (m *machine) replacePod(pod *corev1.Pod) {
+	m.rec.ResizePending = keepResources(m.rec.Pod, pod)
 	m.rec.Pod = pod
 	for i, spec := range allContainers(pod) {
 		m.containers[i].spec = spec

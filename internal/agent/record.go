@@ -30,6 +30,9 @@ type record struct {
 	StopBy time.Time `json:"stopBy,omitzero"`
 	// Overdue: the pod was active for longer than its activeDeadlineSeconds.
 	Overdue bool `json:"overdue,omitempty"`
+	// ResizePending: the newest version of the pod asks for other resources than
+	// it runs with, which are those of Pod.
+	ResizePending bool `json:"resizePending,omitempty"`
 	// Status is the last one made: transition times and ends of containers that
 	// the runtime has forgotten come from it.
 	Status corev1.PodStatus `json:"status"`

@@ -81,10 +81,9 @@ func (m *machine) addresses(status *corev1.PodStatus) {
 
 func (m *machine) containerStatus(now time.Time, c *containerState) corev1.ContainerStatus {
 	status := corev1.ContainerStatus{
-		Name:      c.spec.Name,
-		Image:     c.spec.Image,
-		Resources: &c.spec.Resources,
-		Started:   new(bool),
+		Name:    c.spec.Name,
+		Image:   c.spec.Image,
+		Started: new(bool),
 	}
 	if old := m.oldStatus(c.spec.Name); old != nil {
 		status.RestartCount = old.RestartCount
@@ -95,6 +94,7 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		status.Image, status.ImageID = latest.Image, latest.ImageRef
 		status.ContainerID = latest.URI
 		status.RestartCount = int32(latest.Attempt)
+		status.Resources, status.AllocatedResources = &c.spec.Resources, c.spec.Resources.Requests
 		if previous := m.newestBefore(c.spec.Name, latest.Attempt); previous != nil && previous.State == ContainerExited {
 			status.LastTerminationState = corev1.ContainerState{Terminated: termination(previous)}
 		}

@@ -11,8 +11,9 @@ import (
 
 // Changes names what differs between two versions of one pod's spec and cannot
 // be changed while it runs. What may change: what asks nothing of an agent, the
-// grace period and the deadline, and the environment, which counts from the next start on, as
-// the kubelet has it with references that resolve to something new.
+// grace period and the deadline, the environment, which counts from the next start on, as
+// the kubelet has it with references that resolve to something new, and resources:
+// the agent says by the condition PodResizePending that those stay as they were.
 func Changes(old, new *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	was, is := lasting(old), lasting(new)
@@ -37,9 +38,11 @@ func lasting(pod *corev1.Pod) *corev1.PodSpec {
 	othersBusiness(spec)
 	spec.TerminationGracePeriodSeconds = nil
 	spec.ActiveDeadlineSeconds = nil
+	spec.Resources = nil
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
 			containers[i].Env = nil
+			containers[i].Resources, containers[i].ResizePolicy = corev1.ResourceRequirements{}, nil
 		}
 	}
 	return spec

@@ -26,8 +26,8 @@ func TestChanges(t *testing.T) {
 		"image": {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "other" }, []string{"spec.containers[0].image"}},
 		"resources": {func(p *corev1.Pod) {
 			p.Spec.Containers[0].Resources.Limits[corev1.ResourceCPU] = resource.MustParse("2")
-		},
-			[]string{"spec.containers[0].resources"}},
+			p.Spec.Resources = &corev1.ResourceRequirements{}
+		}, nil},
 		"volumes":        {func(p *corev1.Pod) { p.Spec.Volumes = nil }, []string{"spec.volumes"}},
 		"containers":     {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, []string{"spec.containers"}},
 		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers[0].Image = "other" }, []string{"spec.initContainers[0].image"}},
