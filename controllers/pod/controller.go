@@ -54,7 +54,7 @@ type Controller struct {
 
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
-	return &Controller{Options: options, observers: newObservers(options.Clock), written: ownwrites.New()}
+	return &Controller{Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New()}
 }
 
 // scope is what one reconcile has read.

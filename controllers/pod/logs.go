@@ -61,14 +61,20 @@ func (c *Controller) logsKept(pod *corev1.Pod) bool {
 // they never ran.
 func haveRun(pod *corev1.Pod) []string {
 	never := map[string]bool{}
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses) {
 		never[status.Name] = status.ContainerID == ""
 	}
+	return slices.DeleteFunc(containerNames(pod), func(name string) bool { return never[name] })
+}
+
+// containerNames are those of all containers, of whichever kind.
+func containerNames(pod *corev1.Pod) []string {
 	var names []string
 	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if !never[container.Name] {
-			names = append(names, container.Name)
-		}
+		names = append(names, container.Name)
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		names = append(names, pod.Spec.EphemeralContainers[i].Name)
 	}
 	return names
 }
@@ -100,7 +106,7 @@ func (c *Controller) keepLog(ctx context.Context, pod *corev1.Pod, container str
 
 // forgetLogs drops what is kept of a pod whose object goes.
 func (c *Controller) forgetLogs(pod *corev1.Pod) {
-	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		c.Logs.Forget(pod.UID, container.Name)
+	for _, name := range containerNames(pod) {
+		c.Logs.Forget(pod.UID, name)
 	}
 }

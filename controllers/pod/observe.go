@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -48,8 +49,9 @@ type observation struct {
 // one: a goroutine per pod asks in a long poll how it is, others make the calls
 // of calls.go. Every change and every answer makes an event.
 type observers struct {
-	clock  clock.WithTicker
-	events chan event.TypedGenericEvent[*corev1.Pod]
+	clock    clock.WithTicker
+	recorder events.EventRecorder
+	events   chan event.TypedGenericEvent[*corev1.Pod]
 
 	base context.Context // the life of all observers
 	end  context.CancelFunc
@@ -71,9 +73,9 @@ type observer struct {
 	ending time.Time
 }
 
-func newObservers(c clock.WithTicker) *observers {
+func newObservers(c clock.WithTicker, recorder events.EventRecorder) *observers {
 	base, end := context.WithCancel(context.Background())
-	return &observers{base: base, end: end, clock: c, events: make(chan event.TypedGenericEvent[*corev1.Pod]), byUID: map[types.UID]*observer{}}
+	return &observers{base: base, end: end, clock: c, recorder: recorder, events: make(chan event.TypedGenericEvent[*corev1.Pod]), byUID: map[types.UID]*observer{}}
 }
 
 // Start binds the observers' life to the manager's: it returns when all have ended.
@@ -155,9 +157,10 @@ func (o *observers) endingSince(pod types.UID) time.Time {
 func (o *observers) run(running *observer, agent *itzo.Client) {
 	ctx := running.ctx
 	var last itzo.StatusReply
+	told := newTeller(o.recorder, o.clock)
 	retry := retryFirst
 	for ctx.Err() == nil {
-		reply, err := agent.WaitStatus(ctx, last.Epoch, last.Revision, longPoll)
+		reply, err := agent.Poll(ctx, itzo.StatusQuery{Epoch: last.Epoch, After: last.Revision, Wait: longPoll, Events: &told.last})
 		if err != nil {
 			if o.failed(running, err) {
 				o.notify(running)
@@ -170,6 +173,7 @@ func (o *observers) run(running *observer, agent *itzo.Client) {
 			continue
 		}
 		retry = retryFirst
+		told.tell(running.pod, reply)
 		changed := reply.Epoch != last.Epoch || reply.Revision != last.Revision
 		last = reply
 		if recovered := o.keep(running, reply); changed || recovered {

@@ -36,9 +36,12 @@ const (
 type problem struct{ reason, message string }
 
 // tellProblems makes events of what has gone wrong on the cell since the last
-// status, as the kubelet does.
-func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus) {
+// status, as the kubelet does, unless the agent tells by events of its own.
+func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus, told bool) {
 	c.tellResize(pod, status)
+	if told {
+		return
+	}
 	before := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	for _, is := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
 		was := &corev1.ContainerStatus{}

@@ -28,7 +28,7 @@ func (c *Controller) copyStatus(ctx context.Context, s *scope, seen observation)
 	if err := c.writeStatus(ctx, s, status); err != nil {
 		return err
 	}
-	c.tellProblems(s.pod, status)
+	c.tellProblems(s.pod, status, seen.reply.LastEvent > 0)
 	return nil
 }
 
@@ -122,6 +122,11 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 	now := metav1.NewTime(c.Clock.Now())
 	for i := range status.InitContainerStatuses {
 		if container := &status.InitContainerStatuses[i]; container.State.Running != nil {
+			endUnseen(container, message, now)
+		}
+	}
+	for i := range status.EphemeralContainerStatuses {
+		if container := &status.EphemeralContainerStatuses[i]; container.State.Running != nil {
 			endUnseen(container, message, now)
 		}
 	}

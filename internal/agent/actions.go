@@ -33,7 +33,9 @@ type action struct {
 	grace   time.Duration
 	sandbox Sandbox
 	image   Image
-	probe   probeKind
+	// target is the container whose processes are to be seen.
+	target string
+	probe  probeKind
 	// preStop has the hook of that name run before a stop.
 	preStop bool
 }
@@ -41,8 +43,9 @@ type action struct {
 // result is how an action ended.
 type result struct {
 	image Image
-	// passed is a probe's answer.
+	// passed is a probe's answer, said what it said beside.
 	passed bool
+	said   string
 	err    error
 	// reason is the waiting reason that belongs to err.
 	reason string
@@ -57,10 +60,15 @@ func (m *machine) done(now time.Time, a action, r result) {
 	switch a.kind {
 	case runSandbox:
 		m.sandbox.end(now, r, time.Second, 30*time.Second)
+		if r.err != nil && !m.stopWanted() {
+			m.sandboxFailed(now, r.err)
+		}
 	case pullImage:
 		c.pull.end(now, r, backoffInitial, backoffMax)
 		if r.err == nil {
 			c.image = &r.image
+		} else {
+			m.pullFailed(now, c, r)
 		}
 	case startContainer:
 		c.start.end(now, r, backoffInitial, backoffMax)
@@ -105,7 +113,7 @@ func (m *machine) containerState(name string) *containerState {
 // end notes how a try ended. After a failure the next one waits, from initial
 // doubling to longest.
 func (t *try) end(now time.Time, r result, initial, longest time.Duration) {
-	t.pending = false
+	t.pending, t.told = false, false
 	if r.err == nil {
 		t.problem, t.backoff = nil, backoff{}
 		return

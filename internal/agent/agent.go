@@ -81,7 +81,7 @@ func New(config Config) (*Agent, error) {
 		return nil, err
 	}
 	a.machine = newMachine(rec)
-	a.hub.publish(rec.Pod.UID, rec.Status)
+	a.hub.publish(rec)
 	return a, nil
 }
 

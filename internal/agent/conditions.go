@@ -30,8 +30,10 @@ func phase(spec *corev1.PodSpec, status *corev1.PodStatus, ended bool) corev1.Po
 			if ended {
 				final++
 			}
-		case state.Running == nil && last.Terminated == nil:
+		case state.Running == nil && last.Terminated == nil && !ended:
 			return corev1.PodPending
+		case ended:
+			final++ // its turn never came
 		}
 	}
 	switch {

@@ -23,6 +23,9 @@ func (m *machine) overdue(now time.Time) bool {
 		m.wakeAt(at)
 		return false
 	}
+	if !m.rec.Overdue {
+		m.rec.tell(now, "", corev1.EventTypeNormal, reasonOverdue, messageOverdue)
+	}
 	m.rec.Overdue = true
 	return true
 }

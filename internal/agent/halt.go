@@ -58,7 +58,7 @@ func (m *machine) mustWait(now time.Time, index int) bool {
 	}
 	for _, later := range m.containers[index+1:] {
 		latest := m.latest(later.spec.Name)
-		if later.role != initContainer && (later.start.pending || latest != nil && latest.State != ContainerExited) {
+		if (later.role == mainContainer || later.role == sidecar) && (later.start.pending || latest != nil && latest.State != ContainerExited) {
 			return true
 		}
 	}
@@ -79,6 +79,9 @@ func (m *machine) stopOne(now time.Time, c *containerState, id string, by time.T
 		grace = max(grace, leastGrace)
 	}
 	stop := action{kind: stopContainer, container: c.spec.Name, id: id, grace: grace, preStop: c.preStopped != id}
+	if stop.preStop {
+		m.killing(now, c, id)
+	}
 	c.stopBy, c.preStopped = by, id
 	return []action{stop}
 }

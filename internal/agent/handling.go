@@ -54,6 +54,11 @@ type failure struct{ text string }
 
 func (f *failure) Error() string { return f.text }
 
+// warning is a handler's answer that is success, with something to say.
+type warning struct{ text string }
+
+func (w *warning) Error() string { return w.text }
+
 // handle does what a handler says within a time; 0: as long as ctx has. A failed
 // one is a failure.
 func (a *Agent) handle(ctx context.Context, j job, h handling, timeout time.Duration) error {
@@ -66,7 +71,11 @@ func (a *Agent) handle(ctx context.Context, j job, h handling, timeout time.Dura
 	case h.exec != nil:
 		return a.handleExec(ctx, j, h, timeout)
 	case h.http != nil:
-		return a.handleHTTP(ctx, j, h)
+		err := a.handleHTTP(ctx, j, h)
+		if warned := (*warning)(nil); !h.expand && errors.As(err, &warned) {
+			return nil // a hook has nobody to warn
+		}
+		return err
 	case h.tcp != nil:
 		return a.handleTCP(ctx, j, h.tcp)
 	case h.grpc != nil:
@@ -162,8 +171,12 @@ func (a *Agent) handleHTTP(ctx context.Context, j job, h handling) error {
 		return &failure{err.Error()}
 	}
 	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxHandlerOutput)); err != nil {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxHandlerOutput))
+	if err != nil {
 		return &failure{err.Error()}
+	}
+	if response.StatusCode >= http.StatusMultipleChoices && response.StatusCode < http.StatusBadRequest {
+		return &warning{"Probe terminated redirects, Response body: " + string(body)}
 	}
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusBadRequest {
 		return &failure{fmt.Sprintf("HTTP probe failed with statuscode: %d", response.StatusCode)}

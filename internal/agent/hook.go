@@ -50,7 +50,9 @@ func (m *machine) hookEnded(now time.Time, c *containerState, a action, r result
 	c.postStart.running = ""
 	if r.err != nil {
 		c.postStart.problem = &problem{reason: reasonPostStart, message: r.err.Error()}
-		m.kill(now, c, a.id, gracePeriod(m.rec.Pod), false)
+		// Not what it said: there may be secrets in that.
+		m.tell(now, c, corev1.EventTypeWarning, eventFailedPostStart, "PostStartHook failed")
+		c.killRun(kill{run: a.id, by: now.Add(gracePeriod(m.rec.Pod)), why: eventFailedPostStart})
 	}
 }
 
@@ -73,6 +75,8 @@ func (a *Agent) stopContainer(ctx context.Context, j job) result {
 		defer cancel()
 		if err := a.handle(bounded, j, hookHandler(lifecycle.PreStop), 0); err != nil {
 			logr.FromContextOrDiscard(ctx).Info("The preStop hook failed", "container", j.container, "error", err.Error())
+			a.tell(j.container, corev1.EventTypeWarning, eventFailedPreStop, "PreStopHook failed")
+			a.poke()
 		}
 		j.grace = max(j.grace-time.Since(began), leastGrace)
 	}

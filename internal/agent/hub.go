@@ -2,12 +2,11 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/internal/itzo"
 )
@@ -24,19 +23,31 @@ func newHub(epoch string) *hub {
 	return &hub{reply: itzo.StatusReply{Epoch: epoch}, changed: make(chan struct{})}
 }
 
-// publish answers whether the status differs from the last one.
-func (h *hub) publish(uid types.UID, status corev1.PodStatus) bool {
+// news says whether a record has another status than the last one published, or
+// more events.
+func (h *hub) news(rec *record) (status, events bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.reply.PodUID == uid && equality.Semantic.DeepEqual(h.reply.Status, status) {
-		return false
-	}
+	return h.reply.PodUID != rec.Pod.UID || !equality.Semantic.DeepEqual(h.reply.Status, rec.Status), h.reply.LastEvent != rec.LastEvent
+}
+
+// publish shows a record's status and events.
+func (h *hub) publish(rec *record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.reply.Revision++
-	h.reply.PodUID = uid
-	h.reply.Status = status
+	h.reply.PodUID = rec.Pod.UID
+	h.reply.Status = rec.Status
+	h.reply.Events, h.reply.LastEvent = slices.Clone(rec.Events), rec.LastEvent
 	close(h.changed)
 	h.changed = make(chan struct{})
-	return true
+}
+
+// acknowledge forgets the events up to a number.
+func (h *hub) acknowledge(number int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reply.Events = itzo.EventsAfter(h.reply.Events, number)
 }
 
 // current answers the newest status, and a channel that is closed at the next

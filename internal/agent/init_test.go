@@ -252,3 +252,19 @@ func TestSidecarsAreKilledAtOnce(t *testing.T) {
 		c.wantPhase(corev1.PodFailed)
 	})
 }
+
+// A pod that is stopped before its sidecar has started has failed: its main
+// container's turn never comes.
+func TestStopBeforeSidecarStarted(t *testing.T) {
+	inCell(t, func(_ *testing.T, c *cell) {
+		pod := withInit(newPod(corev1.RestartPolicyAlways, `{"side":[{"forever":true,"exec":{"up":[1]}}]}`, "main"), "side")
+		pod.Spec.InitContainers[0].StartupProbe = &corev1.Probe{FailureThreshold: 100,
+			ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"up"}}}}
+		c.update(pod)
+		sleepSeconds(1)
+		c.wantPhase(corev1.PodPending)
+		c.sendStop("uid-1", 5)
+		sleepSeconds(1)
+		c.wantPhase(corev1.PodFailed)
+	})
+}

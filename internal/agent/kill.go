@@ -13,13 +13,24 @@ type kill struct {
 	// probe says that a probe asked for it: whatever the exit code, that counts
 	// as a failure.
 	probe bool
+	// why is the text of the event.
+	why string
 }
 
-// kill has a run of a container ended within a time.
-func (m *machine) kill(now time.Time, c *containerState, run string, grace time.Duration, probe bool) {
-	if c.kill.run != run {
-		c.kill = kill{run: run, by: now.Add(grace), probe: probe}
+// kill has a container's run ended, if that is not wanted already.
+func (c *containerState) killRun(wanted kill) {
+	if c.kill.run != wanted.run {
+		c.kill = wanted
 	}
+}
+
+// killing tells that a container is stopped, and why.
+func (m *machine) killing(now time.Time, c *containerState, run string) {
+	why := "Stopping container " + c.spec.Name
+	if c.kill.run == run {
+		why = c.kill.why
+	}
+	m.tell(now, c, corev1.EventTypeNormal, eventKilling, why)
 }
 
 func (c *containerState) killed(run *Container) bool {

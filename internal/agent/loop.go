@@ -142,11 +142,16 @@ func (a *Agent) advance(ctx context.Context, now time.Time, obs Observation) tim
 	defer a.mu.Unlock()
 	actions := a.machine.step(now, obs)
 	rec := a.machine.rec
-	if a.hub.publish(rec.Pod.UID, rec.Status) {
+	status, events := a.hub.news(rec)
+	if status {
 		a.active = now
+	}
+	if status || events {
+		// First to disk: an event's number must never be another's later.
 		if err := a.save(); err != nil {
 			logr.FromContextOrDiscard(ctx).Error(err, "Cannot save the agent's state")
 		}
+		a.hub.publish(rec)
 	}
 	for _, act := range actions {
 		a.launch(ctx, act)

@@ -12,7 +12,7 @@ import (
 type machine struct {
 	rec *record
 	obs Observation
-	// containers are the init containers, and then the others.
+	// containers are the init containers, then the main ones, then the ephemeral.
 	containers []*containerState
 	sandbox    try
 	// stopped holds the sandboxes whose network is known to be taken away.
@@ -47,6 +47,8 @@ type containerState struct {
 	// restartAt is set while a restart is held back.
 	restartAt   time.Time
 	restartWait time.Duration
+	// toldEnd is the run after whose end the back-off was told of last.
+	toldEnd string
 }
 
 // try is something that may fail and is then tried again later.
@@ -55,6 +57,8 @@ type try struct {
 	problem  *problem
 	backoff  backoff
 	failedAt time.Time
+	// told says that an event was made of the wait for the next try.
+	told bool
 }
 
 // problem is why something does not go on, as a waiting reason.
@@ -69,18 +73,24 @@ func newMachine(rec *record) *machine {
 		rec.Backoff = map[string]backoff{}
 	}
 	m := &machine{rec: rec, stopped: map[string]bool{}, underWay: map[string]time.Time{}}
-	for _, spec := range allContainers(rec.Pod) {
-		m.containers = append(m.containers, &containerState{spec: spec, role: roleOf(rec.Pod, spec), probes: map[probeKind]*probeState{}})
-	}
+	m.takeContainers()
 	return m
 }
 
 // replacePod takes a newer version of the same pod, in which nothing changed
-// that a running container depends on.
+// that a running container depends on. It may have more ephemeral containers.
 func (m *machine) replacePod(pod *corev1.Pod) {
 	m.rec.ResizePending = keepResources(m.rec.Pod, pod)
 	m.rec.Pod = pod
-	for i, spec := range allContainers(pod) {
+	m.takeContainers()
+}
+
+// takeContainers makes the containers those of the pod: new ones come last.
+func (m *machine) takeContainers() {
+	for i, spec := range allContainers(m.rec.Pod) {
+		if i == len(m.containers) {
+			m.containers = append(m.containers, &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}})
+		}
 		m.containers[i].spec = spec
 	}
 }
@@ -177,7 +187,7 @@ func (m *machine) bringUp(now time.Time, c *containerState, attempt uint32, sand
 	m.noteRestart(now, c)
 	c.start.pending = true
 	c.kill, c.stopBy, c.postStart = kill{}, time.Time{}, hook{due: hasPostStart(c.spec)}
-	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image}}
+	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image, target: m.target(c)}}
 }
 
 // wantsStart says whether a container is to be started now, and as which
@@ -198,6 +208,7 @@ func (m *machine) wantsStart(now time.Time, c *containerState) (attempt uint32, 
 	event, counts := m.restartEvent(c, end)
 	if at := backoff.wait(event); counts && now.Before(at) {
 		c.restartAt, c.restartWait = at, backoff.Delay
+		m.startBacksOff(now, c, end)
 		m.wakeAt(at)
 		return 0, false
 	}
@@ -234,8 +245,13 @@ func (m *machine) mend(now time.Time, c *containerState) []action {
 
 func (m *machine) pullImage(now time.Time, c *containerState) []action {
 	if !m.ready(now, &c.pull) {
-		if !c.pull.pending && now.Before(c.pull.failedAt.Add(pullErrorShown)) {
-			m.wakeAt(c.pull.failedAt.Add(pullErrorShown))
+		shownUntil := c.pull.failedAt.Add(pullErrorShown)
+		switch {
+		case c.pull.pending:
+		case now.Before(shownUntil):
+			m.wakeAt(shownUntil)
+		default:
+			m.pullBacksOff(now, c)
 		}
 		return nil
 	}
@@ -254,6 +270,9 @@ func (m *machine) newSandbox(now time.Time) []action {
 	attempt := uint32(0)
 	for _, old := range m.obs.Sandboxes {
 		attempt = max(attempt, old.Attempt+1)
+	}
+	if attempt > 0 {
+		m.rec.tell(now, "", corev1.EventTypeNormal, eventSandboxChanged, "Pod sandbox changed, it will be killed and re-created.")
 	}
 	m.sandbox.pending = true
 	return []action{{kind: runSandbox, attempt: attempt}}

@@ -48,7 +48,9 @@ func (m *machine) ended(c *containerState) (*corev1.ContainerStateTerminated, ui
 }
 
 func (m *machine) oldStatus(name string) *corev1.ContainerStatus {
-	for _, list := range [][]corev1.ContainerStatus{m.rec.Status.InitContainerStatuses, m.rec.Status.ContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{
+		m.rec.Status.InitContainerStatuses, m.rec.Status.ContainerStatuses, m.rec.Status.EphemeralContainerStatuses,
+	} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]
@@ -133,15 +135,4 @@ func (m *machine) busy() bool {
 // steady says whether nothing is expected to happen soon.
 func (m *machine) steady() bool {
 	return !m.busy() && !m.stopWanted() && m.readySandbox() != nil
-}
-
-func restarts(policy corev1.RestartPolicy, exitCode int32) bool {
-	switch policy {
-	case corev1.RestartPolicyNever:
-		return false
-	case corev1.RestartPolicyOnFailure:
-		return exitCode != 0
-	default:
-		return true
-	}
 }

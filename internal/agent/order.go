@@ -15,9 +15,15 @@ const (
 	// sidecar is a restartable init container: the next one begins when it has
 	// started, and it runs until the main containers have ended.
 	sidecar
+	// ephemeralContainer is added to a running pod to look at it; nothing waits
+	// for it, and it runs once.
+	ephemeralContainer
 )
 
 func roleOf(pod *corev1.Pod, spec *corev1.Container) role {
+	if ephemeralNamed(pod, spec.Name) != nil {
+		return ephemeralContainer
+	}
 	for i := range pod.Spec.InitContainers {
 		if &pod.Spec.InitContainers[i] != spec {
 			continue
@@ -30,7 +36,8 @@ func roleOf(pod *corev1.Pod, spec *corev1.Container) role {
 	return mainContainer
 }
 
-// allContainers are those of a pod in the order in which they are started.
+// allContainers are those of a pod in the order in which they are started, and
+// then the ephemeral ones.
 func allContainers(pod *corev1.Pod) []*corev1.Container {
 	var all []*corev1.Container
 	for i := range pod.Spec.InitContainers {
@@ -39,17 +46,29 @@ func allContainers(pod *corev1.Pod) []*corev1.Container {
 	for i := range pod.Spec.Containers {
 		all = append(all, &pod.Spec.Containers[i])
 	}
+	for i := range pod.Spec.EphemeralContainers {
+		all = append(all, (*corev1.Container)(&pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
 	return all
 }
 
 // turn answers the containers that are to be kept as they should be now: in a
 // sandbox that is not initialized the sidecars up to the init container whose
 // turn it is, and that one; else the sidecars and the main containers. The
-// sandbox is nil as long as there is none.
+// ephemeral ones come first wherever there is a sandbox, which is nil as long as
+// there is none.
 func (m *machine) turn(sandbox *Sandbox) []*containerState {
 	var now []*containerState
+	for _, c := range m.containers {
+		if c.role == ephemeralContainer && sandbox != nil {
+			now = append(now, c)
+		}
+	}
 	for i, c := range m.containers {
-		if c.role == mainContainer {
+		switch c.role {
+		case ephemeralContainer:
+			continue
+		case mainContainer:
 			now = append(now, c)
 			continue
 		}
@@ -68,6 +87,9 @@ func (m *machine) turn(sandbox *Sandbox) []*containerState {
 // one waits for. That one's begin is proof enough: it may have been lost since.
 func (m *machine) passed(index int, sandbox string) bool {
 	for _, later := range m.containers[index+1:] {
+		if later.role == ephemeralContainer {
+			continue
+		}
 		if latest := m.latest(later.spec.Name); latest != nil && latest.SandboxID == sandbox {
 			return true
 		}
@@ -86,8 +108,11 @@ func (m *machine) passed(index int, sandbox string) bool {
 // again says whether a container that has ended is to be started once more, now
 // that it is its turn.
 func (m *machine) again(c *containerState, end *corev1.ContainerStateTerminated) bool {
-	policy := m.rec.Pod.Spec.RestartPolicy
-	if policy != corev1.RestartPolicyNever && m.failedProbe(c) {
+	if c.role == ephemeralContainer {
+		return false
+	}
+	pod := m.rec.Pod
+	if m.failedProbe(c) && restartsAfterProbe(pod, c.spec) {
 		return true
 	}
 	switch c.role {
@@ -95,9 +120,9 @@ func (m *machine) again(c *containerState, end *corev1.ContainerStateTerminated)
 		return true
 	case initContainer:
 		// One that succeeded did so in another sandbox, else it would have passed.
-		return end.ExitCode == 0 || policy != corev1.RestartPolicyNever
+		return end.ExitCode == 0 || restarts(pod, c.spec, end.ExitCode)
 	default:
-		return restarts(policy, end.ExitCode)
+		return restarts(pod, c.spec, end.ExitCode)
 	}
 }
 
@@ -106,7 +131,7 @@ func (m *machine) again(c *containerState, end *corev1.ContainerStateTerminated)
 func (m *machine) finished() bool {
 	finished := true
 	for _, c := range m.containers {
-		if c.role == sidecar {
+		if c.role == sidecar || c.role == ephemeralContainer {
 			continue
 		}
 		end, _, ended := m.ended(c)

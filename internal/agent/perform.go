@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -102,32 +104,6 @@ func (a *Agent) perform(ctx context.Context, j job) result {
 	return result{err: fmt.Errorf("unknown action %q", j.kind)}
 }
 
-// annotationInstanceProfile names the instance profile that a pod's cell was
-// launched with for its sake.
-const annotationInstanceProfile = "pod.elotl.co/instance-profile"
-
-// runSandbox makes the pod's sandbox, once the cell's network is fit for it. No
-// pod reaches the instance's metadata, which has the credentials of the cell's
-// role, but one that named that role itself.
-func (a *Agent) runSandbox(ctx context.Context, j job) result {
-	device, err := a.config.Host.DeviceWithAddress(j.ip)
-	if err != nil {
-		return result{err: err}
-	}
-	if device != "" {
-		return result{reason: reasonAddressTaken, err: fmt.Errorf("the cell's operating system has configured the pod's address %s "+
-			"on its own interface %s, where the pod's traffic would end: the image must leave an instance's secondary addresses alone", j.ip, device)}
-	}
-	if err := a.config.Host.GuardMetadata(j.pod.Annotations[annotationInstanceProfile] != ""); err != nil {
-		return result{err: err}
-	}
-	spec, err := a.sandboxSpec(j, j.attempt)
-	if err == nil {
-		_, err = a.config.Runtime.RunSandbox(ctx, spec)
-	}
-	return result{err: err}
-}
-
 // provideImage makes a container's image present, as its pull policy says.
 func (a *Agent) provideImage(ctx context.Context, j job) result {
 	name, policy := j.spec.Image, pullPolicy(j.spec)
@@ -135,34 +111,70 @@ func (a *Agent) provideImage(ctx context.Context, j job) result {
 		image, ok, err := a.config.Runtime.Image(ctx, name)
 		switch {
 		case err != nil:
+			a.tell(j.container, corev1.EventTypeWarning, eventInspectFailed, "Failed to inspect image %q: %v", name, err)
 			return result{err: err, reason: "ImageInspectError"}
 		case ok:
+			a.tell(j.container, corev1.EventTypeNormal, eventPulled, "Container image %q already present on machine and can be accessed by the pod", name)
 			return result{image: image}
 		case policy == corev1.PullNever:
-			return result{err: fmt.Errorf("container image %q is not present with pull policy of Never", name),
-				reason: reasonNeverPull}
+			err := fmt.Errorf("Container image %q is not present with pull policy of Never", name) //nolint:staticcheck // the kubelet's words
+			a.tell(j.container, corev1.EventTypeWarning, reasonNeverPull, "%v", err)
+			return result{err: err, reason: reasonNeverPull}
 		}
 	}
+	return a.pull(ctx, j, name)
+}
+
+func (a *Agent) pull(ctx context.Context, j job, name string) result {
+	a.tell(j.container, corev1.EventTypeNormal, eventPulling, "Pulling image %q", name)
+	a.poke()
+	began := time.Now()
 	image, err := a.config.Runtime.PullImage(ctx, name, credentialsFor(name, j.credentials))
 	if err != nil {
+		if ctx.Err() == nil {
+			a.tell(j.container, corev1.EventTypeWarning, eventFailed, "Failed to pull image %q: %v", name, err)
+		}
 		return result{err: fmt.Errorf("failed to pull image %q: %w", name, err), reason: reasonPull}
 	}
+	took := time.Since(began).Truncate(time.Millisecond)
+	a.tell(j.container, corev1.EventTypeNormal, eventPulled, "Successfully pulled image %q in %v (%v including waiting). Image size: %d bytes.",
+		name, took, took, image.Size)
 	return result{image: image}
 }
 
+// startContainer makes a container and starts it, and tells of both.
 func (a *Agent) startContainer(ctx context.Context, j job) result {
+	id, r := a.createAndStart(ctx, j)
+	if r.err != nil && ctx.Err() == nil {
+		text := r.err.Error()
+		if id != "" {
+			// As the kubelet does, so that the same failure has the same words.
+			text = strings.ReplaceAll(text, id, j.container)
+		}
+		a.tell(j.container, corev1.EventTypeWarning, eventFailed, "Error: %s", text)
+	}
+	return r
+}
+
+// createAndStart answers the container's ID as soon as it has one.
+func (a *Agent) createAndStart(ctx context.Context, j job) (string, result) {
+	if err := checkTarget(j); err != nil {
+		return "", result{err: err, reason: reasonCreateConfig}
+	}
 	spec, err := a.containerSpec(j)
 	if err != nil {
-		return result{err: err, reason: reasonCreateConfig}
+		return "", result{err: err, reason: reasonCreateConfig}
 	}
 	id, err := a.config.Runtime.CreateContainer(ctx, spec)
 	if err != nil {
-		return result{err: err, reason: reasonCreateContainer}
+		return "", result{err: err, reason: reasonCreateContainer}
 	}
+	a.tell(j.container, corev1.EventTypeNormal, eventCreated, "Container created")
 	if err := a.config.Runtime.StartContainer(ctx, id); err != nil {
-		return result{err: err, reason: reasonRunContainer}
+		return id, result{err: err, reason: reasonRunContainer}
 	}
-	return result{}
+	a.tell(j.container, corev1.EventTypeNormal, eventStarted, "Container started")
+	return id, result{}
 }
 
 func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
@@ -181,11 +193,15 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
+	hosts, err := a.hostsFile(j)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
 	mounts, err := a.config.Host.Mounts(ContainerFiles{
 		ID:        containerID(j.pod, j.spec.Name, j.attempt),
 		Pod:       j.pod,
 		Container: expanded,
-		Hosts:     podfields.HostsFile(j.pod, j.ip),
+		Hosts:     hosts,
 	})
 	if err != nil {
 		return ContainerSpec{}, err
@@ -195,11 +211,12 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 		SandboxID:      j.sandbox.ID,
 		Container:      j.spec,
 		Attempt:        j.attempt,
-		ImageID:        j.image.ID,
+		Image:          j.image,
 		Command:        podfields.ExpandAll(j.spec.Command, values),
 		Args:           podfields.ExpandAll(j.spec.Args, values),
 		Env:            env,
 		Mounts:         mounts,
+		TargetID:       j.target,
 		MemoryCapacity: a.config.Host.Resources().MemoryBytes,
 	}, nil
 }

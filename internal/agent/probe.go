@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -148,6 +150,7 @@ func (m *machine) probed(now time.Time, c *containerState, a action, r result) {
 		return
 	}
 	state.pending = false
+	m.tellProbe(now, c, a.probe, r)
 	if r.err != nil {
 		return
 	}
@@ -161,9 +164,31 @@ func (m *machine) probed(now time.Time, c *containerState, a action, r result) {
 	case !r.passed && state.inARow >= cmp.Or(spec.FailureThreshold, defaultFailureThreshold):
 		state.verdict = failing
 		if a.probe != readinessProbe {
-			m.kill(now, c, a.id, probeGrace(m.rec.Pod, spec), true)
+			c.killRun(kill{run: a.id, by: now.Add(probeGrace(m.rec.Pod, spec)), probe: true, why: m.whyKilled(c, a.probe)})
 		}
 	}
+}
+
+func (m *machine) whyKilled(c *containerState, kind probeKind) string {
+	why := fmt.Sprintf("Container %s failed %s probe", c.spec.Name, strings.ToLower(string(kind)))
+	if c.role == sidecar || restartsAfterProbe(m.rec.Pod, c.spec) {
+		why += ", will be restarted"
+	}
+	return why
+}
+
+// tellProbe makes an event of an answer that is not plain success.
+func (m *machine) tellProbe(now time.Time, c *containerState, kind probeKind, r result) {
+	reason, text := eventUnhealthy, fmt.Sprintf("%s probe failed: %s", kind, r.said)
+	switch {
+	case r.err != nil:
+		text = fmt.Sprintf("%s probe errored and resulted in unknown state: %v", kind, r.err)
+	case r.passed && r.said == "":
+		return
+	case r.passed:
+		reason, text = eventProbeWarning, fmt.Sprintf("%s probe warning: %s", kind, r.said)
+	}
+	m.tell(now, c, corev1.EventTypeWarning, reason, text)
 }
 
 func probeGrace(pod *corev1.Pod, probe *corev1.Probe) time.Duration {
@@ -183,13 +208,15 @@ func (a *Agent) runProbe(ctx context.Context, j job) result {
 	var err error
 	for range maxProbeTries {
 		err = a.handle(ctx, j, probeHandler(&spec.ProbeHandler), timeout)
-		failed := (*failure)(nil)
+		failed, warned := (*failure)(nil), (*warning)(nil)
 		switch {
 		case err == nil:
 			return result{passed: true}
+		case errors.As(err, &warned):
+			return result{passed: true, said: warned.text}
 		case errors.As(err, &failed):
 			logr.FromContextOrDiscard(ctx).V(1).Info("Probe failed", "probe", j.probe, "container", j.container, "answer", failed.text)
-			return result{}
+			return result{said: failed.text}
 		}
 	}
 	return result{err: err}

@@ -38,6 +38,10 @@ type record struct {
 	Status corev1.PodStatus `json:"status"`
 	// Backoff of each container that was restarted.
 	Backoff map[string]backoff `json:"backoff,omitempty"`
+	// Events are those that nobody has asked for yet, LastEvent the number of the
+	// last there ever was.
+	Events    []itzo.Event `json:"events,omitempty"`
+	LastEvent int64        `json:"lastEvent,omitempty"`
 }
 
 func decodeRecord(data []byte) (*record, error) {

@@ -41,10 +41,11 @@ func (a *Agent) Info() itzo.Info {
 		Agent:       itzo.AgentName,
 		Version:     a.config.Version,
 		Protocol:    itzo.ExtensionProtocol,
-		Features:    []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop},
+		Features:    []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents},
 		MemoryBytes: resources.MemoryBytes,
 		CPUs:        resources.CPUs,
 		BootID:      resources.BootID,
+		AppArmor:    resources.AppArmor,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +69,20 @@ func (a *Agent) kipStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || seconds < 0 || seconds > int64(itzo.MaxWait/time.Second) {
 		return badRequest("wait is not a number of seconds up to %d", int64(itzo.MaxWait/time.Second))
 	}
-	return writeJSON(w, a.hub.wait(r.Context(), query.Get("epoch"), after, time.Duration(seconds)*time.Second))
+	number, err := parseInt(query.Get("events"))
+	if err != nil || number < 0 {
+		return badRequest("events is not the number of an event")
+	}
+	asked := query.Has("events")
+	if asked {
+		a.acknowledge(number)
+	}
+	reply := a.hub.wait(r.Context(), query.Get("epoch"), after, time.Duration(seconds)*time.Second)
+	reply.Events = itzo.EventsAfter(reply.Events, number)
+	if !asked {
+		reply.Events = nil
+	}
+	return writeJSON(w, reply)
 }
 
 // parseInt takes nothing at all for 0.

@@ -93,6 +93,8 @@ type Image struct {
 	// (Username), or none, which means root.
 	UID      *int64
 	Username string
+	// Size in bytes; 0 where the runtime does not tell.
+	Size uint64
 }
 
 // ContainerSpec says what a container shall be, everything resolved.
@@ -101,11 +103,14 @@ type ContainerSpec struct {
 	SandboxID string
 	Container *corev1.Container
 	Attempt   uint32
-	ImageID   string
+	Image     Image
 	// Command and Args have their $(VAR) expanded.
 	Command, Args []string
 	Env           []corev1.EnvVar
 	Mounts        []Mount
+	// TargetID is the container whose process namespace is used; empty: as the
+	// pod says.
+	TargetID string
 	// MemoryCapacity is the cell's, in bytes: the OOM score depends on it.
 	MemoryCapacity int64
 }
@@ -158,4 +163,8 @@ type Container struct {
 	ExitCode                         int32
 	// Reason and Message of an end, e.g. OOMKilled.
 	Reason, Message string
+	// User is whom its first process was started as, StopSignal what it is stopped
+	// with; nil where the runtime does not tell.
+	User       *corev1.ContainerUser
+	StopSignal *corev1.Signal
 }

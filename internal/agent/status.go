@@ -47,9 +47,12 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 	m.addresses(&status)
 	ended := m.stopWanted() && !m.anyRunning() && !m.busy()
 	for _, c := range m.containers {
-		list := &status.ContainerStatuses
-		if c.role != mainContainer {
-			list = &status.InitContainerStatuses
+		list := &status.InitContainerStatuses
+		switch c.role {
+		case mainContainer:
+			list = &status.ContainerStatuses
+		case ephemeralContainer:
+			list = &status.EphemeralContainerStatuses
 		}
 		*list = append(*list, m.containerStatus(now, c))
 	}
@@ -65,8 +68,13 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 	return status
 }
 
-// addresses shows the sandbox's, and keeps showing them after its end.
+// addresses shows the sandbox's, and keeps showing them after its end; the cell's
+// where the pod shares its network.
 func (m *machine) addresses(status *corev1.PodStatus) {
+	if m.rec.Pod.Spec.HostNetwork {
+		status.PodIP, status.PodIPs = status.HostIP, []corev1.PodIP{{IP: status.HostIP}}
+		return
+	}
 	status.PodIP, status.PodIPs = m.rec.Status.PodIP, m.rec.Status.PodIPs
 	sandbox := m.readySandbox()
 	if sandbox == nil || len(sandbox.IPs) == 0 {
@@ -85,6 +93,10 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		Image:   c.spec.Image,
 		Started: new(bool),
 	}
+	status.VolumeMounts = mountStatuses(c.spec.VolumeMounts)
+	if c.role == ephemeralContainer {
+		status.Started = nil
+	}
 	if old := m.oldStatus(c.spec.Name); old != nil {
 		status.RestartCount = old.RestartCount
 		status.LastTerminationState = old.LastTerminationState
@@ -94,12 +106,19 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		status.Image, status.ImageID = latest.Image, latest.ImageRef
 		status.ContainerID = latest.URI
 		status.RestartCount = int32(latest.Attempt)
+		status.User = latest.User
+		if m.stopSignals() {
+			status.StopSignal = latest.StopSignal
+		}
 		status.Resources, status.AllocatedResources = &c.spec.Resources, c.spec.Resources.Requests
 		if previous := m.newestBefore(c.spec.Name, latest.Attempt); previous != nil && previous.State == ContainerExited {
 			status.LastTerminationState = corev1.ContainerState{Terminated: termination(previous)}
 		}
 		if latest.State == ContainerRunning && !c.hookPending(latest) && c.postStart.problem == nil {
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(latest.StartedAt)}
+			if c.role == ephemeralContainer {
+				return status // which readiness knows nothing of
+			}
 			*status.Started = m.started(c, latest)
 			status.Ready = m.readyNow(c, latest)
 			return status

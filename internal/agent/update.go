@@ -82,6 +82,10 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 		return nil, badRequest("%v", errs.ToAggregate())
 	}
 	params.Pod.ManagedFields = nil
+	hostIP := a.hostIP(r)
+	if params.Pod.Spec.HostNetwork {
+		ip = hostIP
+	}
 	return &record{
 		Pod:         params.Pod,
 		Credentials: params.Credentials,
@@ -89,7 +93,7 @@ func (a *Agent) newRecord(params *itzo.PodParameters, r *http.Request) (*record,
 		ConfigMaps:  params.ConfigMaps,
 		Services:    params.Services,
 		PodIP:       ip,
-		HostIP:      a.hostIP(r),
+		HostIP:      hostIP,
 		AcceptedAt:  time.Now(),
 	}, nil
 }
@@ -152,10 +156,7 @@ func checkContainers(pod *corev1.Pod, volumes map[string]bool, spec *field.Path)
 	var errs field.ErrorList
 	names := map[string]bool{}
 	for i, container := range allContainers(pod) {
-		path := spec.Child("containers").Index(i - len(pod.Spec.InitContainers))
-		if i < len(pod.Spec.InitContainers) {
-			path = spec.Child("initContainers").Index(i)
-		}
+		path := containerPath(pod, spec, i)
 		for _, problem := range validation.IsDNS1123Label(container.Name) {
 			errs = append(errs, field.Invalid(path.Child("name"), container.Name, problem))
 		}
@@ -166,6 +167,18 @@ func checkContainers(pod *corev1.Pod, volumes map[string]bool, spec *field.Path)
 		errs = append(errs, checkMounts(container.VolumeMounts, volumes, path.Child("volumeMounts"))...)
 	}
 	return errs
+}
+
+// containerPath is the path of allContainers' i-th.
+func containerPath(pod *corev1.Pod, spec *field.Path, i int) *field.Path {
+	inits, mains := len(pod.Spec.InitContainers), len(pod.Spec.Containers)
+	switch {
+	case i < inits:
+		return spec.Child("initContainers").Index(i)
+	case i < inits+mains:
+		return spec.Child("containers").Index(i - inits)
+	}
+	return spec.Child("ephemeralContainers").Index(i - inits - mains)
 }
 
 func checkMounts(mounts []corev1.VolumeMount, volumes map[string]bool, path *field.Path) field.ErrorList {
@@ -222,7 +235,7 @@ func (a *Agent) begin(rec *record) error {
 		a.machine = nil
 		return err
 	}
-	a.hub.publish(rec.Pod.UID, rec.Status)
+	a.hub.publish(rec)
 	a.poke()
 	return nil
 }

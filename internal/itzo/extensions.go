@@ -2,6 +2,7 @@ package itzo
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,6 +21,8 @@ const (
 	FeatureStop Feature = "stop"
 	// FeatureCredentials: the agent takes new credentials (Client.SetCredentials).
 	FeatureCredentials Feature = "credentials"
+	// FeatureEvents: the status answer has what happened (StatusReply.Events).
+	FeatureEvents Feature = "events"
 )
 
 // AgentName is Info.Agent of the agent in this repository.
@@ -63,9 +66,22 @@ func (i Info) Has(feature Feature) bool {
 	return slices.Contains(i.Features, feature)
 }
 
+// StatusQuery is a question for StatusReply.
+type StatusQuery struct {
+	// Epoch and After are those of the last answer: the next one comes when the
+	// status is another, at the latest after Wait (rounded up to seconds, at most
+	// MaxWait). Empty epoch: at once.
+	Epoch string
+	After int64
+	Wait  time.Duration
+	// Events asks for the events after this number, which are taken to have
+	// arrived: the agent may forget them. nil: for none.
+	Events *int64
+}
+
 // StatusReply is the answer of the long poll.
 type StatusReply struct {
-	// Revision counts the changes of the status since the agent started.
+	// Revision counts the changes of status and events since the agent started.
 	Revision int64 `json:"revision"`
 	// Epoch is random per start of the agent: revisions of different epochs
 	// cannot be compared.
@@ -73,6 +89,11 @@ type StatusReply struct {
 	// PodUID is empty, and Status zero, as long as the cell has no pod.
 	PodUID types.UID        `json:"podUID"`
 	Status corev1.PodStatus `json:"status"`
+	// Events are those that were asked for, in order; of many the last MaxEvents.
+	Events []Event `json:"events,omitempty"`
+	// LastEvent is the number of the last event; 0 when there was none, or the
+	// agent tells none.
+	LastEvent int64 `json:"lastEvent,omitempty"`
 }
 
 // StopRequest is the body of stop.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -40,7 +41,7 @@ func (c *Client) Ping(ctx context.Context) error {
 		return fmt.Errorf("pinging agent: %w", err)
 	}
 	if !strings.EqualFold(strings.TrimSpace(string(body)), "pong") {
-		return fmt.Errorf("pinging agent: unexpected answer %.64q", body)
+		return errors.New("pinging agent: the answer is not pong")
 	}
 	return nil
 }
@@ -85,14 +86,22 @@ func (c *Client) Status(ctx context.Context) (PodStatusReply, error) {
 // the given epoch and revision, at the latest after wait (rounded up to
 // seconds, at most MaxWait). Empty epoch: at once.
 func (c *Client) WaitStatus(ctx context.Context, epoch string, after int64, wait time.Duration) (StatusReply, error) {
-	wait = min(max(wait, 0), MaxWait)
+	return c.Poll(ctx, StatusQuery{Epoch: epoch, After: after, Wait: wait})
+}
+
+// Poll is WaitStatus that can ask for events too.
+func (c *Client) Poll(ctx context.Context, q StatusQuery) (StatusReply, error) {
+	wait := min(max(q.Wait, 0), MaxWait)
 	seconds := int64((wait + time.Second - 1) / time.Second)
 	query := url.Values{
-		"epoch": {epoch},
-		"after": {strconv.FormatInt(after, 10)},
+		"epoch": {q.Epoch},
+		"after": {strconv.FormatInt(q.After, 10)},
 		"wait":  {strconv.FormatInt(seconds, 10)},
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait+time.Second+c.config.RequestTimeout)
+	if q.Events != nil {
+		query.Set("events", strconv.FormatInt(*q.Events, 10))
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait+time.Second+min(answerTime, c.config.RequestTimeout))
 	defer cancel()
 	var reply StatusReply
 	if err := c.getJSON(ctx, "kip/status", query, maxStatusBody, &reply); err != nil {

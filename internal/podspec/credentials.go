@@ -80,6 +80,9 @@ func images(pod *corev1.Pod) []string {
 			names[containers[i].Image] = true
 		}
 	}
+	for i := range pod.Spec.EphemeralContainers {
+		names[pod.Spec.EphemeralContainers[i].Image] = true
+	}
 	return slices.Sorted(maps.Keys(names))
 }
 

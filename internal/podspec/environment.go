@@ -30,7 +30,7 @@ func ReferencesOf(pod *corev1.Pod, objects Objects) (References, error) {
 	for _, list := range []struct {
 		name       string
 		containers []corev1.Container
-	}{{"initContainers", pod.Spec.InitContainers}, {"containers", pod.Spec.Containers}} {
+	}{{"initContainers", pod.Spec.InitContainers}, {"containers", pod.Spec.Containers}, {"ephemeralContainers", ephemeral(pod)}} {
 		for i := range list.containers {
 			if err := c.container(&list.containers[i], field.NewPath("spec", list.name).Index(i)); err != nil {
 				return References{}, err
@@ -40,10 +40,19 @@ func ReferencesOf(pod *corev1.Pod, objects Objects) (References, error) {
 	return c.found, nil
 }
 
+// ephemeral are the pod's ephemeral containers as containers.
+func ephemeral(pod *corev1.Pod) []corev1.Container {
+	containers := make([]corev1.Container, 0, len(pod.Spec.EphemeralContainers))
+	for i := range pod.Spec.EphemeralContainers {
+		containers = append(containers, corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
+	return containers
+}
+
 // HasReferences says whether an environment of the pod holds what is not
 // written there, and so may be another when a container is started again.
 func HasReferences(pod *corev1.Pod) bool {
-	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers, ephemeral(pod)} {
 		for i := range containers {
 			if len(containers[i].EnvFrom) > 0 {
 				return true

@@ -13,13 +13,26 @@ import (
 // be changed while it runs. What may change: what asks nothing of an agent, the
 // grace period and the deadline, the environment, which counts from the next start on, as
 // the kubelet has it with references that resolve to something new, and resources:
-// the agent says by the condition PodResizePending that those stay as they were.
+// the agent says by the condition PodResizePending that those stay as they were. Ephemeral
+// containers may be added.
 func Changes(old, new *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	was, is := lasting(old), lasting(new)
-	errs := differences(was, is, path, "InitContainers", "Containers")
+	errs := differences(was, is, path, "InitContainers", "Containers", "EphemeralContainers")
+	errs = append(errs, ephemeralChanges(was.EphemeralContainers, is.EphemeralContainers, path.Child("ephemeralContainers"))...)
 	errs = append(errs, containerChanges(was.InitContainers, is.InitContainers, path.Child("initContainers"))...)
 	return append(errs, containerChanges(was.Containers, is.Containers, path.Child("containers"))...)
+}
+
+// ephemeralChanges allows more of them, after those there are.
+func ephemeralChanges(was, is []corev1.EphemeralContainer, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range was {
+		if i >= len(is) || !equality.Semantic.DeepEqual(was[i], is[i]) {
+			errs = append(errs, field.Forbidden(path.Index(i), "cannot change on a running cell"))
+		}
+	}
+	return errs
 }
 
 func containerChanges(was, is []corev1.Container, path *field.Path) field.ErrorList {

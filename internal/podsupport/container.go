@@ -11,13 +11,20 @@ import (
 func (c *checker) containers(spec *corev1.PodSpec, path *field.Path) {
 	for i := range spec.InitContainers {
 		container := &spec.InitContainers[i]
-		forget(&container.RestartPolicy, corev1.ContainerRestartPolicyAlways)
+		c.restarts(container, path.Child("initContainers").Index(i))
 		c.container(container, path.Child("initContainers").Index(i))
 	}
 	for i := range spec.Containers {
+		c.restarts(&spec.Containers[i], path.Child("containers").Index(i))
 		c.container(&spec.Containers[i], path.Child("containers").Index(i))
 	}
-	spec.InitContainers, spec.Containers = nil, nil
+	for i := range spec.EphemeralContainers {
+		container, path := &spec.EphemeralContainers[i], path.Child("ephemeralContainers").Index(i)
+		c.container((*corev1.Container)(&container.EphemeralContainerCommon), path)
+		container.EphemeralContainerCommon, container.TargetContainerName = corev1.EphemeralContainerCommon{}, ""
+		c.leftovers(container, path)
+	}
+	spec.InitContainers, spec.Containers, spec.EphemeralContainers = nil, nil, nil
 }
 
 func (c *checker) container(container *corev1.Container, path *field.Path) {

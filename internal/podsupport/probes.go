@@ -12,6 +12,10 @@ func (c *checker) lifecycle(lifecycle *corev1.Lifecycle, path *field.Path) {
 	}
 	c.hook(take(&lifecycle.PostStart), path.Child("postStart"))
 	c.hook(take(&lifecycle.PreStop), path.Child("preStop"))
+	// Older runtimes ignore it without a word.
+	if c.runtimeAtLeast(2, 4) {
+		lifecycle.StopSignal = nil
+	}
 	c.leftovers(lifecycle, path)
 }
 

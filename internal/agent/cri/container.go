@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, spec agent.ContainerSpec)
 	if err != nil {
 		return "", err
 	}
-	config := containerConfig(spec)
+	config := containerConfig(spec, cmp.Or(r.config.SeccompDir, defaultSeccompDir))
 	if err := os.MkdirAll(filepath.Dir(filepath.Join(sandbox.LogDirectory, config.LogPath)), 0o755); err != nil {
 		return "", fmt.Errorf("making log directory: %w", err)
 	}
@@ -90,7 +91,7 @@ func (r *Runtime) Image(ctx context.Context, name string) (agent.Image, bool, er
 	if response.Image == nil {
 		return agent.Image{}, false, nil
 	}
-	image := agent.Image{ID: response.Image.Id, Username: response.Image.Username}
+	image := agent.Image{ID: response.Image.Id, Username: response.Image.Username, Size: response.Image.Size}
 	if response.Image.Uid != nil {
 		image.UID = &response.Image.Uid.Value
 	}
@@ -118,11 +119,11 @@ func (r *Runtime) PullImage(ctx context.Context, name string, credentials *itzo.
 	return image, err
 }
 
-func containerConfig(spec agent.ContainerSpec) *runtimeapi.ContainerConfig {
+func containerConfig(spec agent.ContainerSpec, seccompDir string) *runtimeapi.ContainerConfig {
 	pod, container := spec.Sandbox.Pod, spec.Container
 	config := &runtimeapi.ContainerConfig{
 		Metadata:   &runtimeapi.ContainerMetadata{Name: container.Name, Attempt: spec.Attempt},
-		Image:      &runtimeapi.ImageSpec{Image: spec.ImageID, UserSpecifiedImage: container.Image},
+		Image:      &runtimeapi.ImageSpec{Image: spec.Image.ID, UserSpecifiedImage: container.Image},
 		Command:    spec.Command,
 		Args:       spec.Args,
 		WorkingDir: container.WorkingDir,
@@ -133,10 +134,17 @@ func containerConfig(spec agent.ContainerSpec) *runtimeapi.ContainerConfig {
 		Labels:     labels(pod),
 		Linux: &runtimeapi.LinuxContainerConfig{
 			Resources:       resources(pod, container, spec.MemoryCapacity),
-			SecurityContext: containerSecurity(pod, container),
+			SecurityContext: containerSecurity(spec, seccompDir),
 		},
 	}
 	config.Labels[labelContainer] = container.Name
+	if lifecycle := container.Lifecycle; lifecycle != nil && lifecycle.StopSignal != nil {
+		config.StopSignal = stopSignal(*lifecycle.StopSignal)
+	}
+	// Where the pod has one process namespace for all, the target is in it.
+	if namespaces := config.Linux.SecurityContext.NamespaceOptions; spec.TargetID != "" && namespaces.Pid == runtimeapi.NamespaceMode_CONTAINER {
+		namespaces.Pid, namespaces.TargetId = runtimeapi.NamespaceMode_TARGET, spec.TargetID
+	}
 	for _, variable := range spec.Env {
 		config.Envs = append(config.Envs, &runtimeapi.KeyValue{Key: variable.Name, Value: []byte(variable.Value)})
 	}

@@ -26,6 +26,9 @@ import (
 // callTimeout is for one call; the client gives sandboxes and stops more.
 const callTimeout = 2 * time.Minute
 
+// defaultSeccompDir is the kubelet's.
+const defaultSeccompDir = "/var/lib/kubelet/seccomp"
+
 // Config says where things are on the cell.
 type Config struct {
 	// Endpoint of the runtime, unix:///run/containerd/containerd.sock.
@@ -37,6 +40,9 @@ type Config struct {
 	// CgroupParent of the pod's containers, /kip. A runtime that uses systemd for
 	// cgroups gets a slice of that name.
 	CgroupParent string
+	// SeccompDir has the cell's own seccomp profiles; empty: /var/lib/kubelet/seccomp,
+	// where kubelets look for them.
+	SeccompDir string
 	// PauseBinary is the program of the pause image, and SandboxImage the name of
 	// that image; empty: the name that the runtime is configured with.
 	PauseBinary  string
@@ -226,6 +232,8 @@ func (r *Runtime) inspect(ctx context.Context, runtime cri.RuntimeService, liste
 		ExitCode:   details.ExitCode,
 		Reason:     details.Reason,
 		Message:    details.Message,
+		User:       userOf(details.User),
+		StopSignal: signalOf(details.StopSignal),
 	}, nil
 }
 

@@ -40,6 +40,20 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 	return id, nil
 }
 
+// Target is the container that the newest run of an ephemeral one looks at; empty
+// when it looks at none.
+func (r *Runtime) Target(ephemeral string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	target := ""
+	for _, c := range r.containers {
+		if c.Name == ephemeral {
+			target = c.spec.TargetID
+		}
+	}
+	return target
+}
+
 // StartContainer implements agent.Runtime.
 func (r *Runtime) StartContainer(_ context.Context, id string) error {
 	r.mu.Lock()
