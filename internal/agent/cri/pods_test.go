@@ -58,6 +58,16 @@ func testPods(t *testing.T, dir string) {
 		"init containers":   testInitContainers,
 		"probes and hooks":  testProbesAndHooks,
 		"stop signal":       testStopSignal,
+		"own stop signal":   testOwnStopSignal,
+		"ephemeral":         testEphemeral,
+		"cell's namespaces": testHostNamespaces,
+		"cell's metadata":   testHostNetworkMetadata,
+		"shared processes":  testSharedProcesses,
+		"sysctls":           testSysctls,
+		"users":             testUsers,
+		"profiles":          testProfiles,
+		"refused security":  testRefusedSecurity,
+		"not as root":       testNonRoot,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
