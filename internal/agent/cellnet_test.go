@@ -39,19 +39,43 @@ func TestPodAddressOfTheCell(t *testing.T) {
 	})
 }
 
-// TestMetadataIsForPodsThatNameAProfile, in the word that the operator knows.
+// TestMetadataIsForPodsThatNameAProfile, in the word that the operator knows. A
+// pod in the cell's network is kept out with the cell.
 func TestMetadataIsForPodsThatNameAProfile(t *testing.T) {
-	for profile, open := range map[string]bool{"": false, "reader": true} {
+	for _, test := range []struct {
+		profile     string
+		hostNetwork bool
+		want        agent.MetadataAccess
+	}{
+		{"", false, agent.MetadataForCell}, {"reader", false, agent.MetadataForPods},
+		{"", true, agent.MetadataForNone}, {"reader", true, agent.MetadataForPods},
+	} {
 		inCell(t, func(t *testing.T, c *cell) {
 			pod := newPod(corev1.RestartPolicyAlways, "", "web")
-			pod.Annotations = map[string]string{v1beta1.AnnotationInstanceProfile: profile}
+			pod.Annotations = map[string]string{v1beta1.AnnotationInstanceProfile: test.profile}
+			pod.Spec.HostNetwork = test.hostNetwork
 			c.update(pod)
 			c.wantPhase(corev1.PodRunning)
-			if got := c.host.MetadataOpen(); got != open {
-				t.Errorf("profile %q: open is %v", profile, got)
+			if got := c.host.Metadata(); got != test.want {
+				t.Errorf("%+v: got %v", test, got)
 			}
 		})
 	}
+}
+
+// TestCellsNetwork: the pod has the cell's address, on whatever interface that is.
+func TestCellsNetwork(t *testing.T) {
+	inCell(t, func(t *testing.T, c *cell) {
+		c.host.SetDevice(netip.MustParseAddr("10.0.0.2"), "ens5")
+		pod := newPod(corev1.RestartPolicyAlways, "", "web")
+		pod.Spec.HostNetwork = true
+		c.update(pod)
+		c.wantPhase(corev1.PodRunning)
+		status := c.status()
+		if status.PodIP != "10.0.0.1" || len(status.PodIPs) != 1 || status.PodIPs[0].IP != "10.0.0.1" || status.HostIP != "10.0.0.1" {
+			t.Errorf("addresses %s %v, host %s", status.PodIP, status.PodIPs, status.HostIP)
+		}
+	})
 }
 
 // awayRuntime is one that does not answer.

@@ -33,9 +33,8 @@ type Host interface {
 	// DeviceWithAddress names the cell's network interface that has an address;
 	// empty when none has.
 	DeviceWithAddress(address netip.Addr) (string, error)
-	// GuardMetadata keeps what comes through the cell's network, as a pod's
-	// traffic does, from the instance's metadata, or lets it pass.
-	GuardMetadata(pass bool) error
+	// GuardMetadata says who reaches the instance's metadata from now on.
+	GuardMetadata(access MetadataAccess) error
 
 	// Dial connects to a TCP address as the cell, for the pod's probes and hooks.
 	Dial(ctx context.Context, address string) (net.Conn, error)
@@ -45,6 +44,19 @@ type Host interface {
 	// Resources are the cell's.
 	Resources() Resources
 }
+
+// MetadataAccess says who reaches the instance's metadata.
+type MetadataAccess int
+
+const (
+	// MetadataForCell: what the cell itself sends, and nothing that comes through
+	// its network, as the traffic of pods does that have one of their own.
+	MetadataForCell MetadataAccess = iota
+	// MetadataForPods: everybody.
+	MetadataForPods
+	// MetadataForNone: nobody; who shares the cell's network cannot be told from it.
+	MetadataForNone
+)
 
 // ContainerFiles is what Host.Mounts works from.
 type ContainerFiles struct {
@@ -60,4 +72,6 @@ type Resources struct {
 	MemoryBytes int64
 	CPUs        int
 	BootID      string
+	// AppArmor says whether the kernel enforces AppArmor profiles.
+	AppArmor bool
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +57,8 @@ func pullPolicy(container *corev1.Container) corev1.PullPolicy {
 	return corev1.PullIfNotPresent
 }
 
-// checkNonRoot refuses to run a container as root that must not.
+// checkNonRoot refuses to run a container as root that must not, in the kubelet's
+// words.
 func checkNonRoot(pod *corev1.Pod, container *corev1.Container, image Image) error {
 	user, nonRoot := (*int64)(nil), false
 	if context := pod.Spec.SecurityContext; context != nil {
@@ -72,18 +72,17 @@ func checkNonRoot(pod *corev1.Pod, container *corev1.Container, image Image) err
 			nonRoot = *context.RunAsNonRoot
 		}
 	}
-	if !nonRoot {
+	if !nonRoot || user != nil && *user != 0 {
 		return nil
 	}
-	if user == nil {
-		user = image.UID
-	}
+	where := fmt.Sprintf("(pod: %q, container: %s)", fmt.Sprintf("%s_%s(%s)", pod.Name, pod.Namespace, pod.UID), container.Name)
 	switch {
-	case user != nil && *user == 0, user == nil && image.Username == "":
-		return fmt.Errorf("container %s has runAsNonRoot and would run as root", container.Name)
-	case user == nil:
-		return fmt.Errorf("container %s has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root",
-			container.Name, strconv.Quote(image.Username))
+	case user != nil:
+		return fmt.Errorf("container's runAsUser breaks non-root policy %s", where)
+	case image.UID == nil && image.Username != "":
+		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root %s", image.Username, where)
+	case image.UID == nil, *image.UID == 0:
+		return fmt.Errorf("container has runAsNonRoot and image will run as root %s", where)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (a *Agent) dnsFor(pod *corev1.Pod) (*DNS, error) {
 		return nil, nil
 	}
 	dns := &DNS{}
-	if pod.Spec.DNSPolicy == corev1.DNSDefault {
+	if usesCellDNS(pod) {
 		var err error
 		if dns, err = a.cellDNS(); err != nil {
 			return nil, err
@@ -44,6 +44,13 @@ func (a *Agent) dnsFor(pod *corev1.Pod) (*DNS, error) {
 		}
 	}
 	return dns, nil
+}
+
+// usesCellDNS says whether dnsConfig is added to the cell's own. ClusterFirst
+// means that in the cell's network, as the kubelet has it.
+func usesCellDNS(pod *corev1.Pod) bool {
+	policy := pod.Spec.DNSPolicy
+	return policy == corev1.DNSDefault || policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork
 }
 
 func (a *Agent) cellDNS() (*DNS, error) {

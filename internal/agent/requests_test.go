@@ -75,7 +75,7 @@ func TestUpdateIsRefused(t *testing.T) {
 		"units only":          {noPod, "Pod: Required value"},
 		"no address":          {noIP, "PodIP: Invalid value"},
 		"unknown field":       {json.RawMessage(`{"PodIP":"10.0.0.2","Pod":{"spec":{"teleport":true}}}`), `unknown field "teleport"`},
-		"unsupported field":   {pod(func(p *corev1.Pod) { p.Spec.HostNetwork = true }), "spec.hostNetwork: Forbidden"},
+		"unsupported field":   {pod(func(p *corev1.Pod) { p.Spec.HostUsers = new(bool) }), "spec.hostUsers: Forbidden"},
 		"no containers":       {pod(func(p *corev1.Pod) { p.Spec.Containers = nil }), "spec.containers: Required value"},
 		"bad UID":             {pod(func(p *corev1.Pod) { p.UID = "../x" }), "metadata.uid: Invalid value"},
 		"bad name":            {pod(func(p *corev1.Pod) { p.Name = "../x" }), "metadata.name: Invalid value"},

@@ -39,9 +39,17 @@ func HostsFile(pod *corev1.Pod, ip netip.Addr) string {
 	} else {
 		fmt.Fprintf(&out, "%s\t%s\n", ip, name)
 	}
-	if len(pod.Spec.HostAliases) > 0 {
-		out.WriteString("\n# Entries added by HostAliases.\n")
+	out.WriteString(HostAliases(pod))
+	return out.String()
+}
+
+// HostAliases is what a pod's hostAliases add to /etc/hosts.
+func HostAliases(pod *corev1.Pod) string {
+	if len(pod.Spec.HostAliases) == 0 {
+		return ""
 	}
+	var out strings.Builder
+	out.WriteString("\n# Entries added by HostAliases.\n")
 	for _, alias := range pod.Spec.HostAliases {
 		fmt.Fprintf(&out, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, "\t"))
 	}

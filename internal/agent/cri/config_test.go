@@ -69,7 +69,7 @@ func TestContainersOwnSecurityWins(t *testing.T) {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined},
 		}}},
 	}}
-	plain, own := containerSecurity(pod, &pod.Spec.Containers[0]), containerSecurity(pod, &pod.Spec.Containers[1])
+	plain, own := securityOf(pod, 0), securityOf(pod, 1)
 	if plain.RunAsUser.Value != 1 || plain.RunAsGroup.Value != 2 || plain.Privileged || plain.NoNewPrivs || plain.ReadonlyRootfs ||
 		plain.Seccomp.ProfileType != runtimeapi.SecurityProfile_RuntimeDefault || !slices.Equal(plain.SupplementalGroups, []int64{3, 4}) ||
 		plain.SupplementalGroupsPolicy != runtimeapi.SupplementalGroupsPolicy_Strict || len(plain.MaskedPaths) == 0 {
@@ -89,7 +89,7 @@ func TestContainersOwnSecurityWins(t *testing.T) {
 	if sandbox := sandboxSecurity(pod); !sandbox.Privileged || sandbox.RunAsUser.Value != 1 {
 		t.Errorf("sandbox: %+v", sandbox)
 	}
-	if unset := containerSecurity(&corev1.Pod{}, &corev1.Container{}); unset.RunAsUser != nil ||
+	if unset := securityOf(&corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{}}}}, 0); unset.RunAsUser != nil ||
 		unset.Seccomp.ProfileType != runtimeapi.SecurityProfile_Unconfined {
 		t.Errorf("unset: %+v", unset)
 	}
@@ -99,9 +99,9 @@ func TestContainerConfig(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default", UID: "uid"}}
 	got := containerConfig(agent.ContainerSpec{
 		Sandbox: agent.SandboxSpec{Pod: pod}, Container: &corev1.Container{Name: "main", Image: "busybox", TTY: true}, Attempt: 3,
-		ImageID: "sha256:1", Command: []string{"sh"}, Env: []corev1.EnvVar{{Name: "A", Value: "b"}},
+		Image: agent.Image{ID: "sha256:1"}, Command: []string{"sh"}, Env: []corev1.EnvVar{{Name: "A", Value: "b"}},
 		Mounts: []agent.Mount{{HostPath: "/h", ContainerPath: "relative", ReadOnly: true}},
-	})
+	}, "/profiles")
 	if got.Metadata.Name != "main" || got.Metadata.Attempt != 3 || got.Image.Image != "sha256:1" || got.LogPath != "main/3.log" || !got.Tty ||
 		string(got.Envs[0].Value) != "b" || got.Mounts[0].ContainerPath != "/relative" || !got.Mounts[0].Readonly ||
 		got.Labels["io.kubernetes.pod.uid"] != "uid" || got.Labels["io.kubernetes.container.name"] != "main" {

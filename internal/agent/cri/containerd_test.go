@@ -60,7 +60,7 @@ func startContainerd(t *testing.T) *containerd {
 	must(t, err)
 	c.config = cri.Config{
 		Endpoint: "unix://" + c.dir + "/containerd.sock", CNIDir: c.dir + "/cni", LogDir: c.dir + "/log",
-		CgroupParent: cgroupParent(outer), PauseBinary: os.Getenv("KIP_TEST_PAUSE"),
+		CgroupParent: cgroupParent(outer), PauseBinary: os.Getenv("KIP_TEST_PAUSE"), SeccompDir: c.dir + "/seccomp",
 	}
 	c.major = containerdMajor(t)
 	must(t, os.WriteFile(c.dir+"/config.toml", []byte(c.settings()), 0o600))

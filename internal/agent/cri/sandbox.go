@@ -25,8 +25,10 @@ func (r *Runtime) RunSandbox(ctx context.Context, spec agent.SandboxSpec) (strin
 	if err := r.ensurePause(ctx, runtime, images); err != nil && !errors.As(err, &left) {
 		return "", err
 	}
-	if err := r.ensureNetwork(ctx, runtime, spec); err != nil {
-		return "", err
+	if !spec.Pod.Spec.HostNetwork {
+		if err := r.ensureNetwork(ctx, runtime, spec); err != nil {
+			return "", err
+		}
 	}
 	config, err := r.sandboxConfig(ctx, runtime, spec)
 	if err != nil {
@@ -124,13 +126,16 @@ func (r *Runtime) sandboxConfig(ctx context.Context, runtime cri.RuntimeService,
 		Metadata: &runtimeapi.PodSandboxMetadata{
 			Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID), Attempt: spec.Attempt,
 		},
-		Hostname:     spec.Hostname,
 		LogDirectory: filepath.Join(r.config.LogDir, logDirectory(pod.Namespace, pod.Name, string(pod.UID))),
 		Labels:       labels(pod),
 		Linux: &runtimeapi.LinuxPodSandboxConfig{
 			CgroupParent:    parent,
 			SecurityContext: sandboxSecurity(pod),
+			Sysctls:         sysctls(pod),
 		},
+	}
+	if !pod.Spec.HostNetwork { // else the name is the cell's, as its network is
+		config.Hostname = spec.Hostname
 	}
 	if spec.DNS != nil {
 		config.DnsConfig = &runtimeapi.DNSConfig{

@@ -1,10 +1,15 @@
 package cri
 
 import (
+	"cmp"
+	"path/filepath"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/node/util/sysctl"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"kip.elotl.co/internal/agent"
 )
 
 // What containers that are not privileged see nothing of, and may only read:
@@ -21,18 +26,32 @@ func readonlyPaths() []string {
 	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 }
 
-// namespaces: network and IPC are the pod's, each container has its own PIDs.
-func namespaces() *runtimeapi.NamespaceOption {
-	return &runtimeapi.NamespaceOption{
+// namespaces are the kubelet's: what is not shared with the cell is the pod's, but
+// for process IDs, which each container has to itself.
+func namespaces(pod *corev1.Pod) *runtimeapi.NamespaceOption {
+	options := &runtimeapi.NamespaceOption{
 		Network: runtimeapi.NamespaceMode_POD,
 		Ipc:     runtimeapi.NamespaceMode_POD,
 		Pid:     runtimeapi.NamespaceMode_CONTAINER,
 	}
+	if pod.Spec.HostNetwork {
+		options.Network = runtimeapi.NamespaceMode_NODE
+	}
+	if pod.Spec.HostIPC {
+		options.Ipc = runtimeapi.NamespaceMode_NODE
+	}
+	switch {
+	case pod.Spec.HostPID:
+		options.Pid = runtimeapi.NamespaceMode_NODE
+	case isTrue(pod.Spec.ShareProcessNamespace):
+		options.Pid = runtimeapi.NamespaceMode_POD
+	}
+	return options
 }
 
 func sandboxSecurity(pod *corev1.Pod) *runtimeapi.LinuxSandboxSecurityContext {
 	context := &runtimeapi.LinuxSandboxSecurityContext{
-		NamespaceOptions: namespaces(),
+		NamespaceOptions: namespaces(pod),
 		Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
 	}
 	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
@@ -41,44 +60,80 @@ func sandboxSecurity(pod *corev1.Pod) *runtimeapi.LinuxSandboxSecurityContext {
 		}
 	}
 	if own := pod.Spec.SecurityContext; own != nil {
-		context.RunAsUser, context.RunAsGroup = int64Value(own.RunAsUser), int64Value(own.RunAsGroup)
+		context.RunAsUser = int64Value(own.RunAsUser)
+		if own.RunAsUser != nil { // runtimes know no group without a user
+			context.RunAsGroup = int64Value(own.RunAsGroup)
+		}
 		context.SupplementalGroups = groups(own)
 		context.SupplementalGroupsPolicy = groupsPolicy(own)
+		context.SelinuxOptions = seLinux(own.SELinuxOptions)
 	}
 	return context
 }
 
+// sysctls are the pod's by their names with dots.
+func sysctls(pod *corev1.Pod) map[string]string {
+	if pod.Spec.SecurityContext == nil {
+		return nil
+	}
+	set := map[string]string{}
+	for _, one := range pod.Spec.SecurityContext.Sysctls {
+		set[sysctl.NormalizeName(one.Name)] = one.Value
+	}
+	return set
+}
+
 // containerSecurity takes the container's own values before the pod's.
-func containerSecurity(pod *corev1.Pod, container *corev1.Container) *runtimeapi.LinuxContainerSecurityContext {
+// The cell's seccomp profiles are below seccompDir.
+func containerSecurity(spec agent.ContainerSpec, seccompDir string) *runtimeapi.LinuxContainerSecurityContext {
+	pod, container := spec.Sandbox.Pod, spec.Container
 	context := &runtimeapi.LinuxContainerSecurityContext{
-		NamespaceOptions: namespaces(),
+		NamespaceOptions: namespaces(pod),
 		MaskedPaths:      maskedPaths(),
 		ReadonlyPaths:    readonlyPaths(),
+		Apparmor:         appArmor(appArmorProfile(pod, container)),
 	}
 	var seccomp *corev1.SeccompProfile
 	if own := pod.Spec.SecurityContext; own != nil {
 		context.RunAsUser, context.RunAsGroup = int64Value(own.RunAsUser), int64Value(own.RunAsGroup)
 		context.SupplementalGroups = groups(own)
 		context.SupplementalGroupsPolicy = groupsPolicy(own)
+		context.SelinuxOptions = seLinux(own.SELinuxOptions)
 		seccomp = own.SeccompProfile
 	}
 	if own := container.SecurityContext; own != nil {
-		if own.RunAsUser != nil {
-			context.RunAsUser = int64Value(own.RunAsUser)
-		}
-		if own.RunAsGroup != nil {
-			context.RunAsGroup = int64Value(own.RunAsGroup)
-		}
-		if own.SeccompProfile != nil {
-			seccomp = own.SeccompProfile
-		}
-		context.Privileged = isTrue(own.Privileged)
-		context.ReadonlyRootfs = isTrue(own.ReadOnlyRootFilesystem)
-		context.NoNewPrivs = own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation
-		context.Capabilities = capabilities(own.Capabilities)
+		ownSecurity(context, own)
+		seccomp = cmp.Or(own.SeccompProfile, seccomp)
 	}
-	context.Seccomp = seccompProfile(seccomp)
+	context.Seccomp = seccompProfile(seccomp, seccompDir)
+	if context.RunAsUser == nil && context.RunAsGroup != nil {
+		// A group needs a user: that of the image.
+		context.RunAsUser, context.RunAsUsername = int64Value(spec.Image.UID), spec.Image.Username
+		if spec.Image.UID == nil && spec.Image.Username == "" {
+			context.RunAsUser = &runtimeapi.Int64Value{}
+		}
+	}
 	return context
+}
+
+// ownSecurity takes what the container itself says.
+func ownSecurity(context *runtimeapi.LinuxContainerSecurityContext, own *corev1.SecurityContext) {
+	if own.RunAsUser != nil {
+		context.RunAsUser = int64Value(own.RunAsUser)
+	}
+	if own.RunAsGroup != nil {
+		context.RunAsGroup = int64Value(own.RunAsGroup)
+	}
+	if own.SELinuxOptions != nil {
+		context.SelinuxOptions = seLinux(own.SELinuxOptions)
+	}
+	if own.ProcMount != nil && *own.ProcMount == corev1.UnmaskedProcMount {
+		context.MaskedPaths, context.ReadonlyPaths = []string{}, []string{}
+	}
+	context.Privileged = isTrue(own.Privileged)
+	context.ReadonlyRootfs = isTrue(own.ReadOnlyRootFilesystem)
+	context.NoNewPrivs = own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation
+	context.Capabilities = capabilities(own.Capabilities)
 }
 
 // groups are those of the pod's processes beside the user's own: what belongs to
@@ -97,11 +152,26 @@ func groupsPolicy(context *corev1.PodSecurityContext) runtimeapi.SupplementalGro
 	return runtimeapi.SupplementalGroupsPolicy_Merge
 }
 
-func seccompProfile(profile *corev1.SeccompProfile) *runtimeapi.SecurityProfile {
-	if profile != nil && profile.Type == corev1.SeccompProfileTypeRuntimeDefault {
+func seccompProfile(profile *corev1.SeccompProfile, dir string) *runtimeapi.SecurityProfile {
+	if profile == nil {
+		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
+	}
+	switch profile.Type {
+	case corev1.SeccompProfileTypeRuntimeDefault:
 		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
+	case corev1.SeccompProfileTypeLocalhost:
+		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost,
+			LocalhostRef: filepath.Join(dir, stringValue(profile.LocalhostProfile))}
 	}
 	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
+}
+
+// seLinux is the label for the runtime, which leaves it where there is no SELinux.
+func seLinux(options *corev1.SELinuxOptions) *runtimeapi.SELinuxOption {
+	if options == nil {
+		return nil
+	}
+	return &runtimeapi.SELinuxOption{User: options.User, Role: options.Role, Type: options.Type, Level: options.Level}
 }
 
 func capabilities(own *corev1.Capabilities) *runtimeapi.Capability {
@@ -126,3 +196,10 @@ func int64Value(value *int64) *runtimeapi.Int64Value {
 }
 
 func isTrue(value *bool) bool { return value != nil && *value }
+
+func stringValue(value *string) string {
+	if value == nil {
+		return ""
+	}
+	return *value
+}

@@ -20,7 +20,7 @@ type Host struct {
 	state    []byte
 	packages map[string]bool
 	devices  map[netip.Addr]string
-	open     bool
+	metadata agent.MetadataAccess
 	ports    map[string]int
 }
 
@@ -84,18 +84,18 @@ func (h *Host) SetDevice(address netip.Addr, device string) {
 }
 
 // GuardMetadata implements agent.Host.
-func (h *Host) GuardMetadata(pass bool) error {
+func (h *Host) GuardMetadata(access agent.MetadataAccess) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.open = pass
+	h.metadata = access
 	return nil
 }
 
-// MetadataOpen says whether pods may reach the instance's metadata.
-func (h *Host) MetadataOpen() bool {
+// Metadata says who may reach the instance's metadata.
+func (h *Host) Metadata() agent.MetadataAccess {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.open
+	return h.metadata
 }
 
 // OpenFile implements agent.Host.

@@ -124,7 +124,8 @@ func cellResources() (agent.Resources, error) {
 	if err != nil {
 		return agent.Resources{}, err
 	}
-	return agent.Resources{MemoryBytes: memory, CPUs: runtime.NumCPU(), BootID: strings.TrimSpace(string(boot))}, nil
+	return agent.Resources{MemoryBytes: memory, CPUs: runtime.NumCPU(), BootID: strings.TrimSpace(string(boot)),
+		AppArmor: hasAppArmor("/sys")}, nil
 }
 
 func memTotal(meminfo string) (int64, error) {
@@ -139,4 +140,14 @@ func memTotal(meminfo string) (int64, error) {
 		}
 	}
 	return 0, errors.New("reading the size of memory: /proc/meminfo has no MemTotal")
+}
+
+// hasAppArmor asks the kernel as a kubelet does: the file system that profiles
+// are loaded by must be there as well.
+func hasAppArmor(sys string) bool {
+	if _, err := os.Stat(filepath.Join(sys, "kernel/security/apparmor")); err != nil {
+		return false
+	}
+	enabled, err := os.ReadFile(filepath.Join(sys, "module/apparmor/parameters/enabled"))
+	return err == nil && strings.HasPrefix(string(enabled), "Y")
 }

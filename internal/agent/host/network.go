@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"kip.elotl.co/internal/agent"
 )
 
 // The priorities of the rules about the instance's metadata: soon after the
@@ -31,16 +33,12 @@ func metadataAddresses() []netip.Addr {
 }
 
 // GuardMetadata implements agent.Host. It makes routing rules in the cell's
-// namespace, out of reach of whatever a pod may do in its own: what the cell
-// itself sends passes by, all else is refused.
-func (h *Host) GuardMetadata(pass bool) error {
+// namespace, out of reach of whatever a pod may do in its own: what is not to
+// pass is refused.
+func (h *Host) GuardMetadata(access agent.MetadataAccess) error {
 	for _, address := range metadataAddresses() {
-		change := netlink.RuleAdd
-		if pass {
-			change = netlink.RuleDel
-		}
-		for _, rule := range guardRules(address, pass) {
-			if err := ignoreSettled(change(rule), address); err != nil {
+		for _, step := range guardSteps(address, access) {
+			if err := ignoreSettled(step.change(step.rule), address); err != nil {
 				return fmt.Errorf("guarding the instance's metadata at %s from pods: %w", address, err)
 			}
 		}
@@ -48,26 +46,35 @@ func (h *Host) GuardMetadata(pass bool) error {
 	return nil
 }
 
-// guardRules are in the order in which they may be made, so that the cell itself
-// always passes; to be taken away they are in the opposite order.
-func guardRules(address netip.Addr, remove bool) []*netlink.Rule {
-	rule := func(priority int) *netlink.Rule {
-		r := netlink.NewRule()
-		r.Priority = priority
-		r.Dst = &net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(address.BitLen(), address.BitLen())}
-		r.Family = unix.AF_INET
-		if address.Is6() {
-			r.Family = unix.AF_INET6
-		}
-		return r
-	}
-	after, exempt, guard := rule(afterPriority), rule(exemptPriority), rule(guardPriority)
+type guardStep struct {
+	change func(*netlink.Rule) error
+	rule   *netlink.Rule
+}
+
+// guardSteps are in an order in which nobody is let pass, nor the cell kept out,
+// in between.
+func guardSteps(address netip.Addr, access agent.MetadataAccess) []guardStep {
+	after, exempt, guard := guardRule(address, afterPriority), guardRule(address, exemptPriority), guardRule(address, guardPriority)
 	after.Type, guard.Type = actionNothing, actionProhibit
 	exempt.IifName, exempt.Goto = "lo", afterPriority // "lo": what the cell sends
-	if remove {
-		return []*netlink.Rule{guard, exempt, after}
+	switch access {
+	case agent.MetadataForPods:
+		return []guardStep{{netlink.RuleDel, guard}, {netlink.RuleDel, exempt}, {netlink.RuleDel, after}}
+	case agent.MetadataForNone:
+		return []guardStep{{netlink.RuleAdd, guard}, {netlink.RuleDel, exempt}, {netlink.RuleDel, after}}
 	}
-	return []*netlink.Rule{after, exempt, guard}
+	return []guardStep{{netlink.RuleAdd, after}, {netlink.RuleAdd, exempt}, {netlink.RuleAdd, guard}}
+}
+
+func guardRule(address netip.Addr, priority int) *netlink.Rule {
+	rule := netlink.NewRule()
+	rule.Priority = priority
+	rule.Dst = &net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(address.BitLen(), address.BitLen())}
+	rule.Family = unix.AF_INET
+	if address.Is6() {
+		rule.Family = unix.AF_INET6
+	}
+	return rule
 }
 
 // ignoreSettled takes a rule that is there, or gone, already for made or

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"kip.elotl.co/internal/agent"
 )
 
 // inNetwork runs a test in a network namespace of its own.
@@ -60,13 +62,17 @@ func TestGuardMetadata(t *testing.T) {
 	h, _ := newHost(t)
 	inNetwork(t, func(t *testing.T) {
 		for _, step := range []struct {
-			pass bool
-			want []int
-		}{{true, nil}, {false, []int{100, 101, 102}}, {false, []int{100, 101, 102}}, {true, nil}, {true, nil}} {
-			check(t, h.GuardMetadata(step.pass))
+			access agent.MetadataAccess
+			want   []int
+		}{
+			{agent.MetadataForPods, nil}, {agent.MetadataForCell, []int{100, 101, 102}}, {agent.MetadataForCell, []int{100, 101, 102}},
+			{agent.MetadataForNone, []int{101}}, {agent.MetadataForNone, []int{101}}, {agent.MetadataForCell, []int{100, 101, 102}},
+			{agent.MetadataForPods, nil}, {agent.MetadataForNone, []int{101}}, {agent.MetadataForPods, nil}, {agent.MetadataForPods, nil},
+		} {
+			check(t, h.GuardMetadata(step.access))
 			for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 				if got := metadataRules(t, family); !slices.Equal(got, step.want) {
-					t.Errorf("pass %v: rules %v of family %d, want %v", step.pass, got, family, step.want)
+					t.Errorf("access %v: rules %v of family %d, want %v", step.access, got, family, step.want)
 				}
 			}
 		}
