@@ -25,6 +25,11 @@ const (
 	MaxFileBody = 10 << 20
 	// MaxWait is the longest that one long poll may last.
 	MaxWait = 300 * time.Second
+	// answerTime is how long the answer to a long poll may take when the time is
+	// over for which the agent may keep it.
+	answerTime = 15 * time.Second
+	// maxHeaders bounds what is read of an answer before its body, in bytes.
+	maxHeaders = 64 << 10
 )
 
 // Config says which agent a Client talks to, and how.
@@ -117,8 +122,9 @@ func (c *Config) transport() *http.Transport {
 		ForceAttemptHTTP2: true,
 		// A cell that vanished sends no FIN: without pings a long poll over
 		// HTTP/2 would notice only by its own timeout.
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		MaxIdleConnsPerHost: 2,
-		IdleConnTimeout:     5 * time.Minute,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		MaxResponseHeaderBytes: maxHeaders,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        5 * time.Minute,
 	}
 }

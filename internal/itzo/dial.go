@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-func (c *Config) tls() *tls.Config {
+func (c *Config) tls(protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:           tls.VersionTLS12,
 		ServerName:           c.ServerName,
 		RootCAs:              c.Roots(),
 		GetClientCertificate: c.GetClientCertificate,
-		NextProtos:           []string{"h2", "http/1.1"},
+		NextProtos:           protocols,
 	}
 }
 
@@ -25,6 +25,10 @@ func (c *Config) tls() *tls.Config {
 // TLS 1.3 the handshake is over for us before the agent has looked at it; what
 // we then sent would race with the alert and hide why it failed.
 func (c *Config) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.dialFor(ctx, network, address, "h2", "http/1.1")
+}
+
+func (c *Config) dialFor(ctx context.Context, network, address string, protocols ...string) (net.Conn, error) {
 	raw, err := c.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -32,7 +36,7 @@ func (c *Config) dialTLS(ctx context.Context, network, address string) (net.Conn
 	ctx, cancel := context.WithTimeout(ctx, c.TLSTimeout)
 	defer cancel()
 	peeked := &peekedConn{Conn: raw}
-	conn := tls.Client(peeked, c.tls())
+	conn := tls.Client(peeked, c.tls(protocols...))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)

@@ -26,8 +26,26 @@ type PackageFile struct {
 // WritePackage writes a package: the gzip-compressed tar that deploy takes. No
 // files at all make an empty directory, which volumes need to exist.
 func WritePackage(w io.Writer, files []PackageFile) error {
+	return writePackage(w, files, nil)
+}
+
+// PackageOwner is whose the directory of a package is to be.
+type PackageOwner struct{ UID, GID int }
+
+// WriteOwnedPackage is WritePackage for agents of the first Kip, which let
+// nobody but the owner and root enter the directory.
+func WriteOwnedPackage(w io.Writer, owner PackageOwner, files []PackageFile) error {
+	return writePackage(w, files, &tar.Header{Typeflag: tar.TypeDir, Name: packageRoot, Mode: 0o700, Uid: owner.UID, Gid: owner.GID})
+}
+
+func writePackage(w io.Writer, files []PackageFile, directory *tar.Header) error {
 	compressed := gzip.NewWriter(w)
 	archive := tar.NewWriter(compressed)
+	if directory != nil {
+		if err := archive.WriteHeader(directory); err != nil {
+			return fmt.Errorf("packing the directory: %w", err)
+		}
+	}
 	for _, file := range files {
 		if err := CheckPackagePath(file.Path); err != nil {
 			return err

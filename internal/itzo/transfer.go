@@ -2,7 +2,6 @@ package itzo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,10 +26,7 @@ func (c *Client) getJSON(ctx context.Context, path string, query url.Values, lim
 		return err
 	}
 	// Agents send JSON as text/plain: the content type says nothing.
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("decoding answer: %w", err)
-	}
-	return nil
+	return decode(body, into)
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, limit int64) ([]byte, error) {
@@ -76,7 +72,7 @@ func (c *Client) do(req *http.Request) (io.ReadCloser, error) {
 
 // errorMessage takes the agents' "<code> <text>: " off an error.
 func errorMessage(code int, text string) string {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(printable(text))
 	if _, message, found := strings.Cut(text, ": "); found && strings.HasPrefix(text, fmt.Sprint(code)) {
 		return message
 	}
