@@ -48,9 +48,11 @@ type Agent struct {
 	// credentials are what the agent serves with; nil before it does.
 	credentials Credentials
 	machine     *machine // nil as long as the cell has no pod
-	ended       []endedAction
-	cancels     map[cancelKey]context.CancelFunc
-	info        itzo.RuntimeInfo
+	// unsaved says that the machine's record has changed and nothing shows it.
+	unsaved bool
+	ended   []endedAction
+	cancels map[cancelKey]context.CancelFunc
+	info    itzo.RuntimeInfo
 	// events says that the runtime tells of changes by itself.
 	events bool
 }

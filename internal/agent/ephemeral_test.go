@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,7 +54,9 @@ func TestEphemeralContainer(t *testing.T) {
 		sleepSeconds(10)
 		// It has ended, and that is that: neither time, nor another version of the
 		// pod, nor a restart of the agent starts it again.
-		c.update(withEphemeral(pod, "more", ""))
+		more := withEphemeral(pod, "more", "")
+		slices.Reverse(more.Spec.EphemeralContainers)
+		c.update(more)
 		c.stop()
 		c.start()
 		sleepSeconds(200)

@@ -81,7 +81,11 @@ func (a *Agent) acknowledge(number int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.machine != nil {
-		a.machine.rec.Events = slices.Clone(itzo.EventsAfter(a.machine.rec.Events, number))
+		left := itzo.EventsAfter(a.machine.rec.Events, number)
+		if len(left) < len(a.machine.rec.Events) {
+			a.machine.rec.Events, a.unsaved = slices.Clone(left), true
+			a.poke()
+		}
 	}
 	a.hub.acknowledge(number)
 }

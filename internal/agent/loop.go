@@ -146,11 +146,14 @@ func (a *Agent) advance(ctx context.Context, now time.Time, obs Observation) tim
 	if status {
 		a.active = now
 	}
-	if status || events {
+	if status || events || a.unsaved {
 		// First to disk: an event's number must never be another's later.
 		if err := a.save(); err != nil {
 			logr.FromContextOrDiscard(ctx).Error(err, "Cannot save the agent's state")
 		}
+		a.unsaved = false
+	}
+	if status || events {
 		a.hub.publish(rec)
 	}
 	for _, act := range actions {

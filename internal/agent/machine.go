@@ -85,13 +85,16 @@ func (m *machine) replacePod(pod *corev1.Pod) {
 	m.takeContainers()
 }
 
-// takeContainers makes the containers those of the pod: new ones come last.
+// takeContainers makes the containers those of the pod: new ones come last,
+// wherever the pod has them.
 func (m *machine) takeContainers() {
-	for i, spec := range allContainers(m.rec.Pod) {
-		if i == len(m.containers) {
-			m.containers = append(m.containers, &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}})
+	for _, spec := range allContainers(m.rec.Pod) {
+		c := m.containerState(spec.Name)
+		if c == nil {
+			c = &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}}
+			m.containers = append(m.containers, c)
 		}
-		m.containers[i].spec = spec
+		c.spec = spec
 	}
 }
 

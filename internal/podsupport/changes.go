@@ -24,11 +24,11 @@ func Changes(old, new *corev1.Pod) field.ErrorList {
 	return append(errs, containerChanges(was.Containers, is.Containers, path.Child("containers"))...)
 }
 
-// ephemeralChanges allows more of them, after those there are.
+// ephemeralChanges allows more of them; the API server lets them come in any order.
 func ephemeralChanges(was, is []corev1.EphemeralContainer, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range was {
-		if i >= len(is) || !equality.Semantic.DeepEqual(was[i], is[i]) {
+		if !slices.ContainsFunc(is, func(one corev1.EphemeralContainer) bool { return equality.Semantic.DeepEqual(was[i], one) }) {
 			errs = append(errs, field.Forbidden(path.Index(i), "cannot change on a running cell"))
 		}
 	}

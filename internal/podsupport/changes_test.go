@@ -1,6 +1,7 @@
 package podsupport_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,14 +32,20 @@ func TestChanges(t *testing.T) {
 		"volumes":        {func(p *corev1.Pod) { p.Spec.Volumes = nil }, []string{"spec.volumes"}},
 		"containers":     {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, []string{"spec.containers"}},
 		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers[0].Image = "other" }, []string{"spec.initContainers[0].image"}},
-		"policy":         {func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }, []string{"spec.restartPolicy"}},
+		"ephemeral container": {func(p *corev1.Pod) {
+			p.Spec.EphemeralContainers = slices.Insert(p.Spec.EphemeralContainers, 0, corev1.EphemeralContainer{})
+		}, nil},
+		"other ephemeral container": {func(p *corev1.Pod) { p.Spec.EphemeralContainers[0].TargetContainerName = "" }, []string{"spec.ephemeralContainers[0]"}},
+		"policy":                    {func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }, []string{"spec.restartPolicy"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			pod := defaulted()
+			old := defaulted()
+			old.Spec.EphemeralContainers = []corev1.EphemeralContainer{{TargetContainerName: "web"}}
+			pod := old.DeepCopy()
 			test.change(pod)
 			var got []string
-			for _, err := range podsupport.Changes(defaulted(), pod) {
+			for _, err := range podsupport.Changes(old, pod) {
 				got = append(got, err.Field)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

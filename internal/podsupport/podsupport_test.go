@@ -117,8 +117,19 @@ func TestRefusedByPath(t *testing.T) {
 			s.InitContainers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}}}
 		}, []string{"spec.initContainers[0].ports[0].hostPort"}},
 		{"init container's policy", func(s *corev1.PodSpec) {
-			s.InitContainers = []corev1.Container{{RestartPolicy: ptr(corev1.ContainerRestartPolicyOnFailure)}}
+			s.InitContainers = []corev1.Container{{RestartPolicy: ptr(corev1.ContainerRestartPolicy("Sometimes"))}}
 		}, []string{"spec.initContainers[0].restartPolicy"}},
+		{"restart rule", func(s *corev1.PodSpec) {
+			s.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers,
+				ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: "Like", Values: []int32{1}}}}
+		}, []string{"spec.containers[0].restartPolicyRules[0].action", "spec.containers[0].restartPolicyRules[0].exitCodes.operator"}},
+		{"stop signal of an old runtime", func(s *corev1.PodSpec) {
+			s.Containers[0].Lifecycle = &corev1.Lifecycle{StopSignal: ptr(corev1.SIGUSR1)}
+		}, []string{"spec.containers[0].lifecycle.stopSignal"}},
+		{"ephemeral container's port", func(s *corev1.PodSpec) {
+			s.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+				Name: "debug", Ports: []corev1.ContainerPort{{HostPort: 1}}, SecurityContext: &corev1.SecurityContext{ProcMount: ptr(corev1.ProcMountType("x"))}}}}
+		}, []string{"spec.ephemeralContainers[0].ports[0].hostPort", "spec.ephemeralContainers[0].securityContext.procMount"}},
 		{"user namespace", func(s *corev1.PodSpec) { s.HostUsers = ptr(false) }, []string{"spec.hostUsers"}},
 		{"env reference", func(s *corev1.PodSpec) {
 			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{}}
@@ -166,8 +177,6 @@ func TestRefusedByPath(t *testing.T) {
 			s.SecurityContext.FSGroupChangePolicy = ptr(corev1.PodFSGroupChangePolicy("Never"))
 		},
 			[]string{"spec.securityContext.fsGroupChangePolicy"}},
-		{"sidecar policy", func(s *corev1.PodSpec) { s.Containers[0].RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways) },
-			[]string{"spec.containers[0].restartPolicy"}},
 		{"restart policy", func(s *corev1.PodSpec) { s.RestartPolicy = "always" }, []string{"spec.restartPolicy"}},
 		{"windows", func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} }, []string{"spec.os"}},
 	}
@@ -221,7 +230,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
 			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates", "hostname", "subdomain", "hostAliases",
-			"dnsConfig", "securityContext", "volumes", "initContainers", "containers",
+			"dnsConfig", "securityContext", "volumes", "initContainers", "containers", "ephemeralContainers",
 			"hostUsers", // true is the default
 			"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 		},
