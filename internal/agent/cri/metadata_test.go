@@ -10,6 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/agent"
+	"kip.elotl.co/internal/agent/host"
 )
 
 const (
@@ -23,6 +26,10 @@ const (
 func serveMetadata(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
+	// What another test's pod was kept from.
+	cell, err := host.New(filepath.Join(dir, "state"))
+	must(t, err)
+	must(t, cell.GuardMetadata(agent.MetadataForPods))
 	must(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte("metadata\n"), 0o644))
 	ip := func(arguments string) { t.Helper(); run(t, "ip", strings.Fields(arguments)...) }
 	ip("netns add metadata")
