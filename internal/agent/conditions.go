@@ -95,13 +95,20 @@ func initialized(spec *corev1.PodSpec, status *corev1.PodStatus) corev1.PodCondi
 	}
 	switch {
 	case status.Phase == corev1.PodSucceeded:
-		condition.Reason = "PodCompleted"
+		condition.Reason = initializedReason(status.Phase)
 	case len(incomplete) > 0 && !mainStarted(status):
 		condition.Status = corev1.ConditionFalse
 		condition.Reason = "ContainersNotInitialized"
 		condition.Message = fmt.Sprintf("containers with incomplete status: [%s]", strings.Join(incomplete, " "))
 	}
 	return condition
+}
+
+func initializedReason(phase corev1.PodPhase) string {
+	if phase == corev1.PodSucceeded {
+		return "PodCompleted"
+	}
+	return ""
 }
 
 // conditions are those of the kubelet, with times of their own transitions.
@@ -120,6 +127,10 @@ func (m *machine) conditions(now time.Time, status *corev1.PodStatus) []corev1.P
 		condition.ObservedGeneration = m.rec.Pod.Generation
 		condition.LastTransitionTime = metav1.NewTime(now)
 		for _, old := range m.rec.Status.Conditions {
+			if old.Type == condition.Type && old.Type == corev1.PodInitialized && old.Status == corev1.ConditionTrue {
+				// Once initialized a pod stays so, also while its init containers run again.
+				condition.Status, condition.Reason, condition.Message = old.Status, initializedReason(status.Phase), ""
+			}
 			if old.Type == condition.Type && old.Status == condition.Status {
 				condition.LastTransitionTime = old.LastTransitionTime
 			}

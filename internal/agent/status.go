@@ -56,6 +56,7 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 		}
 		*list = append(*list, m.containerStatus(now, c))
 	}
+	normalize(&status)
 	if ended || m.terminal() {
 		neverRan(&m.rec.Pod.Spec, &status)
 	}

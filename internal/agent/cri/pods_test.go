@@ -310,8 +310,8 @@ func testCannotStart(t *testing.T, c *cell) {
 	status := c.wait("all three reasons", func(status *corev1.PodStatus) bool {
 		containers := status.ContainerStatuses
 		return containers[0].State.Terminated != nil &&
-			containers[1].State.Waiting != nil && containers[1].State.Waiting.Reason == "ErrImagePull" &&
-			containers[2].State.Waiting != nil && containers[2].State.Waiting.Reason == "ErrImageNeverPull"
+			containers[1].State.Waiting != nil && containers[1].State.Waiting.Reason == "ErrImageNeverPull" &&
+			containers[2].State.Waiting != nil && containers[2].State.Waiting.Reason == "ErrImagePull"
 	})
 	if end := ended(t, status, "missing"); end.ExitCode != 128 || end.Reason != "StartError" || !strings.Contains(end.Message, "no such file") {
 		t.Errorf("missing: %+v", end)
@@ -319,7 +319,7 @@ func testCannotStart(t *testing.T, c *cell) {
 	if status.Phase != corev1.PodPending {
 		t.Errorf("phase is %s", status.Phase)
 	}
-	if message := status.ContainerStatuses[1].State.Waiting.Message; !strings.Contains(message, "127.0.0.1:1/none:1") ||
+	if message := status.ContainerStatuses[2].State.Waiting.Message; !strings.Contains(message, "127.0.0.1:1/none:1") ||
 		strings.Contains(message, "rpc error") {
 		t.Errorf("message: %s", message)
 	}
