@@ -67,13 +67,13 @@ func (o *observers) start(pod types.UID, kind callKind, limit time.Duration, ask
 }
 
 // startStop is start for the call that ends the containers at the given time.
-func (o *observers) startStop(pod types.UID, at time.Time, ask func(context.Context) error) {
+func (o *observers) startStop(pod types.UID, at time.Time, limit time.Duration, ask func(context.Context) error) {
 	o.mu.Lock()
 	if running := o.byUID[pod]; running != nil {
 		running.seen.stopAt = at
 	}
 	o.mu.Unlock()
-	o.start(pod, callStop, stopTimeout, ask)
+	o.start(pod, callStop, limit, ask)
 }
 
 func (o *observers) answer(running *observer, kind callKind, err error) {

@@ -194,8 +194,6 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 		return c.dispatch(ctx, s, agent, seen)
 	case !seen.silent.IsZero():
 		return c.silent(ctx, s, seen, seen.silent.Add(silenceTime))
-	case seen.reply.PodUID != s.pod.UID:
-		return ctrl.Result{}, fmt.Errorf("cell %s runs another pod (UID %s)", s.cell.Name, seen.reply.PodUID)
 	}
 	if left := c.settling(s.pod, seen); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil

@@ -22,6 +22,9 @@ const reasonFailedMount = "FailedMount"
 
 // dispatch sees to it that the agent, which has no pod yet, is given this one.
 func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (ctrl.Result, error) {
+	if refusal := refuseUnits(s.pod, seen.generation); refusal != nil {
+		return ctrl.Result{}, c.refused(ctx, s, refusal)
+	}
 	made := seen.calls[callDispatch]
 	if delivering(seen) || made.state == answered && made.err == nil {
 		return c.awaitAgent(ctx, s, seen)
@@ -33,7 +36,12 @@ func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client,
 		}
 	}
 	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
-	c.observers.start(s.pod.UID, callDispatch, dispatchTimeout, func(ctx context.Context) error { return c.deliver(ctx, d) })
+	c.observers.start(s.pod.UID, callDispatch, dispatchTimeout, func(ctx context.Context) error {
+		if seen.generation != "" {
+			return c.deliverUnits(ctx, unitDelivery{d, s.cell.Status.IP})
+		}
+		return c.deliver(ctx, d)
+	})
 	return ctrl.Result{RequeueAfter: sayWhyAfter}, nil
 }
 

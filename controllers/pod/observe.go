@@ -34,6 +34,8 @@ type observation struct {
 	// when the first of those was asked that got none since the last answer.
 	err    error
 	silent time.Time
+	// generation is that of an agent of the first Kip.
+	generation itzo.Generation
 	// since is when the agent was asked first.
 	since time.Time
 	// taken is when the agent was first seen to have the pod.
@@ -95,7 +97,8 @@ func (o *observers) watch(pod *corev1.Pod, cell *v1beta1.Cell, agent *itzo.Clien
 	running := o.of(pod, cell)
 	if !running.asking {
 		running.asking, running.seen.since = true, o.clock.Now()
-		o.begin(func() { o.run(running, agent) })
+		asked := newAsking(pod, cell, agent, o.clock)
+		o.begin(func() { o.run(running, asked) })
 	}
 	return running.seen
 }
@@ -154,13 +157,13 @@ func (o *observers) endingSince(pod types.UID) time.Time {
 	return running.ending
 }
 
-func (o *observers) run(running *observer, agent *itzo.Client) {
+func (o *observers) run(running *observer, asked *asking) {
 	ctx := running.ctx
 	var last itzo.StatusReply
 	told := newTeller(o.recorder, o.clock)
 	retry := retryFirst
 	for ctx.Err() == nil {
-		reply, err := agent.Poll(ctx, itzo.StatusQuery{Epoch: last.Epoch, After: last.Revision, Wait: longPoll, Events: &told.last})
+		reply, err := asked.next(ctx, itzo.StatusQuery{Epoch: last.Epoch, After: last.Revision, Wait: longPoll, Events: &told.last})
 		if err != nil {
 			if o.failed(running, err) {
 				o.notify(running)
@@ -176,7 +179,7 @@ func (o *observers) run(running *observer, agent *itzo.Client) {
 		told.tell(running.pod, reply)
 		changed := reply.Epoch != last.Epoch || reply.Revision != last.Revision
 		last = reply
-		if recovered := o.keep(running, reply); changed || recovered {
+		if recovered := o.keep(running, reply, asked.generation); changed || recovered {
 			o.notify(running)
 		}
 	}
@@ -185,7 +188,7 @@ func (o *observers) run(running *observer, agent *itzo.Client) {
 // keep keeps an answer, and says whether it is the first after a silence. That
 // the pod was dispatched shows in the next one that is new; if it does not, the
 // agent has forgotten it.
-func (o *observers) keep(running *observer, reply itzo.StatusReply) (recovered bool) {
+func (o *observers) keep(running *observer, reply itzo.StatusReply, generation itzo.Generation) (recovered bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	seen := &running.seen
@@ -194,7 +197,7 @@ func (o *observers) keep(running *observer, reply itzo.StatusReply) (recovered b
 		seen.calls[callDispatch] = call{}
 	}
 	recovered = seen.err != nil
-	seen.reply, seen.err, seen.silent = &reply, nil, time.Time{}
+	seen.reply, seen.generation, seen.err, seen.silent = &reply, generation, nil, time.Time{}
 	if reply.PodUID == running.pod.UID && seen.taken.IsZero() {
 		seen.taken = o.clock.Now()
 	}

@@ -60,7 +60,12 @@ func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, 
 		return ctrl.Result{RequeueAfter: left}
 	}
 	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
-	c.observers.start(s.pod.UID, callRefresh, refreshTimeout, func(ctx context.Context) error { return c.renew(ctx, d) })
+	c.observers.start(s.pod.UID, callRefresh, refreshTimeout, func(ctx context.Context) error {
+		if seen.generation != "" {
+			return c.renewUnits(ctx, unitDelivery{d, s.cell.Status.IP})
+		}
+		return c.renew(ctx, d)
+	})
 	return ctrl.Result{}
 }
 

@@ -41,7 +41,7 @@ func (c *Controller) stop(ctx context.Context, s *scope) (ctrl.Result, error) {
 		return ctrl.Result{}, c.remove(ctx, s)
 	case seen.reply == nil || seen.reply.PodUID != s.pod.UID:
 		return ctrl.Result{RequeueAfter: overdue}, nil
-	case ended(seen.reply.Status):
+	case ended(seen.reply.Status) || unitsStopped(seen):
 		if err := c.copyStatus(ctx, s, seen); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -95,7 +95,13 @@ func (c *Controller) requestStop(ctx context.Context, s *scope, agent *itzo.Clie
 		log.FromContext(ctx).Info("the pod's agent did not take the order to stop", "cell", s.cell.Name, "error", errtext.Of(made.err))
 	}
 	pod := s.pod.DeepCopy()
-	c.observers.startStop(pod.UID, at, func(ctx context.Context) error {
+	if seen.generation != "" {
+		c.observers.startStop(pod.UID, at, time.Duration(c.graceLeft(pod))*time.Second+stopTimeout, func(ctx context.Context) error {
+			return c.stopUnits(ctx, pod, agent)
+		})
+		return never
+	}
+	c.observers.startStop(pod.UID, at, stopTimeout, func(ctx context.Context) error {
 		return agent.Stop(ctx, itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: c.graceLeft(pod)})
 	})
 	return never

@@ -18,6 +18,9 @@ import (
 // honour. An empty list means that the pod can run there. The paths begin with
 // "spec"; no value of the environment is in the messages.
 func Unsupported(pod *corev1.Pod, agent itzo.Info) field.ErrorList {
+	if agent.Generation() != "" {
+		return unsupportedUnits(pod, agent)
+	}
 	path := field.NewPath("spec")
 	if !agent.Has(itzo.FeaturePod) {
 		return field.ErrorList{field.Forbidden(path, "this agent does not take whole pods")}

@@ -1,4 +1,5 @@
-// Package itzotest makes certificates for tests of both ends of the protocol.
+// Package itzotest has what tests of both ends of the protocol need: certificates,
+// and agents of the first Kip.
 package itzotest
 
 import (
