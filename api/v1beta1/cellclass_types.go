@@ -191,7 +191,8 @@ type PodPrivileges struct {
 	// securityGroups: the annotation pod.elotl.co/security-groups.
 	// +optional
 	SecurityGroups NamespaceNames `json:"securityGroups,omitempty"`
-	// instanceProfiles: the annotation pod.elotl.co/instance-profile.
+	// instanceProfiles: the annotation pod.elotl.co/instance-profile, and, of
+	// classes with defaultIAMPermissions, hostNetwork and hostPID.
 	// +optional
 	InstanceProfiles NamespaceNames `json:"instanceProfiles,omitempty"`
 	// routes: the annotation pod.elotl.co/cloud-route.

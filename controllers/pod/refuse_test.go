@@ -32,8 +32,7 @@ func TestUnsupportedField(t *testing.T) {
 		change  func(*corev1.Pod)
 		message string
 	}{
-		"host network": {func(p *corev1.Pod) { p.Spec.HostNetwork = true }, "spec.hostNetwork: "},
-		"host IPC":     {func(p *corev1.Pod) { p.Spec.HostIPC = true }, "spec.hostIPC: "},
+		"user namespace": {func(p *corev1.Pod) { p.Spec.HostUsers = new(bool) }, "spec.hostUsers: "},
 		"volume": {func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "files.example", Path: "/"}}}}
 		}, "spec.volumes[0].nfs: "},

@@ -32,7 +32,7 @@ func TestPod(t *testing.T) {
 		"plain":            {edit: func(*corev1.Pod) {}},
 		"linux":            {edit: func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Linux} }},
 		"operating system": {func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }, "PodOSNotSupported", true, `spec.os.name: "windows"`},
-		"of the agent":     {func(p *corev1.Pod) { p.Spec.HostPID = true }, v1beta1.ReasonUnsupportedField, false, "spec.hostPID: "},
+		"of the agent":     {func(p *corev1.Pod) { p.Spec.HostUsers = new(bool) }, v1beta1.ReasonUnsupportedField, false, "spec.hostUsers: "},
 		"of a volume": {func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
 				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.hugepages-2Mi"},

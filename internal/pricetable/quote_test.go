@@ -126,8 +126,8 @@ func TestRefused(t *testing.T) {
 		"privilege": {
 			annotated(v1beta1.AnnotationInstanceProfile, "web"), small, class(), []string{`namespace "shop"`, "spec.podPrivileges.instanceProfiles"},
 		},
-		"field": {"", `{hostNetwork: true, containers: [{name: web, image: nginx}], volumes: [{name: v, nfs: {server: a, path: /}}]}`, class(),
-			[]string{"spec.hostNetwork: ", "spec.volumes[0].nfs: "}},
+		"field": {"", `{hostUsers: false, containers: [{name: web, image: nginx}], volumes: [{name: v, nfs: {server: a, path: /}}]}`, class(),
+			[]string{"spec.hostUsers: ", "spec.volumes[0].nfs: "}},
 		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class(),
 			[]string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
 		"content of a volume": {"", `{containers: [{name: web, image: nginx}], volumes: [{name: v, downwardAPI: {items: [
