@@ -12,6 +12,7 @@ import (
 	"kip.elotl.co/hack/localaws/boot"
 	"kip.elotl.co/hack/localaws/firstboot/userdata"
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/itzo/itzotest"
 )
 
 // oldAgents boots machines with an agent of the first Kip: it knows nothing of
@@ -43,10 +44,9 @@ func (oldAgents) Start(ctx context.Context, spec boot.Spec) (boot.Machine, error
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /rest/v1/ping", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("pong")) })
+	agent := itzotest.NewOldAgent(itzo.Generation12, spec.PrivateIPs[0].String())
 	m := &oldAgent{done: make(chan struct{}), server: &http.Server{
-		Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients},
+		Handler: agent.Handler(), TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients},
 	}}
 	go func() {
 		defer close(m.done)

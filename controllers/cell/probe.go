@@ -157,7 +157,12 @@ func (p *prober) ask(ctx context.Context, agent *itzo.Client) finding {
 	defer cancel()
 	info, err := agent.Info(ctx)
 	if itzo.IsCode(err, 404) {
-		return finding{info: &itzo.Info{}}
+		generation, err := agent.Generation(ctx)
+		if err != nil {
+			return finding{err: err}
+		}
+		info := generation.Info()
+		return finding{info: &info}
 	}
 	if err != nil {
 		return finding{err: err}

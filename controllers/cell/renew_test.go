@@ -419,6 +419,9 @@ func TestAgentTakesNone(t *testing.T) {
 	if err := told(cell); err != nil {
 		t.Error(err)
 	}
+	if agent := cell.Status.Agent; agent == nil || agent.Name != "itzo" || agent.Version != "1.2" {
+		t.Errorf("agent is %+v", agent)
+	}
 	source.Store(&pki.Authorities{Current: next, Previous: b.ca})
 	b.pokeAndWait(cell)
 	is := b.wait(cell, "still says so", told)
