@@ -192,7 +192,7 @@ type PodPrivileges struct {
 	// +optional
 	SecurityGroups NamespaceNames `json:"securityGroups,omitempty"`
 	// instanceProfiles: the annotation pod.elotl.co/instance-profile, and, of
-	// classes with defaultIAMPermissions, hostNetwork and hostPID.
+	// classes with defaultIAMPermissions, hostNetwork.
 	// +optional
 	InstanceProfiles NamespaceNames `json:"instanceProfiles,omitempty"`
 	// routes: the annotation pod.elotl.co/cloud-route.

@@ -27,7 +27,7 @@ type Refusal struct {
 func Of(pod *corev1.Pod, class *v1beta1.CellClass, labels map[string]string) (v1beta1.CellSpec, []Refusal) {
 	r := &reader{pod: pod, class: class}
 	r.annotations()
-	r.hostNamespaces()
+	r.hostNetwork()
 	r.spec.Resources = Resources(pod)
 	r.affinity(labels)
 	r.storage()

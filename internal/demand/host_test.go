@@ -11,11 +11,11 @@ import (
 	"kip.elotl.co/internal/demand"
 )
 
-// TestHostNamespaces are free for all where a cell has no credentials, and else for who may have some.
-func TestHostNamespaces(t *testing.T) {
+// TestHostNetwork is free for all where a cell has no credentials, and else for who may have some.
+func TestHostNetwork(t *testing.T) {
 	const tail = `: namespace "shop" may not ask for it: it brings the credentials of the cells' instance profile "kip-cells" within reach, ` +
 		`and CellClass "default" does not list the namespace in spec.podPrivileges.instanceProfiles`
-	network, both := corev1.PodSpec{HostNetwork: true}, corev1.PodSpec{HostNetwork: true, HostPID: true}
+	network := corev1.PodSpec{HostNetwork: true}
 	for name, test := range map[string]struct {
 		spec       corev1.PodSpec
 		profile    string
@@ -23,13 +23,13 @@ func TestHostNamespaces(t *testing.T) {
 		annotation string
 		want       []string
 	}{
-		"no profile":           {both, "", nil, "", nil},
+		"no profile":           {network, "", nil, "", nil},
 		"a profile":            {network, "kip-cells", nil, "", []string{"spec.hostNetwork" + tail}},
-		"processes too":        {both, "kip-cells", v1beta1.NamespaceNames{"other"}, "", []string{"spec.hostNetwork" + tail, "spec.hostPID" + tail}},
-		"listed":               {both, "kip-cells", v1beta1.NamespaceNames{"other", "shop"}, "", nil},
-		"all are":              {both, "kip-cells", v1beta1.NamespaceNames{"*"}, "", nil},
-		"a profile of its own": {both, "kip-cells", v1beta1.NamespaceNames{"shop"}, "reader", nil},
-		"a network of its own": {corev1.PodSpec{HostIPC: true}, "kip-cells", nil, "", nil},
+		"another is listed":    {network, "kip-cells", v1beta1.NamespaceNames{"other"}, "", []string{"spec.hostNetwork" + tail}},
+		"listed":               {network, "kip-cells", v1beta1.NamespaceNames{"other", "shop"}, "", nil},
+		"all are":              {network, "kip-cells", v1beta1.NamespaceNames{"*"}, "", nil},
+		"a profile of its own": {network, "kip-cells", v1beta1.NamespaceNames{"shop"}, "reader", nil},
+		"a network of its own": {corev1.PodSpec{HostIPC: true, HostPID: true}, "kip-cells", nil, "", nil},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}, Spec: test.spec}
 		if test.annotation != "" {

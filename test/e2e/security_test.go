@@ -203,6 +203,57 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
+// A pod in the cell's namespaces is at the cell's own address, sees the agent, sets what is its own, and reaches no metadata.
+func TestCellsNamespaces(t *testing.T) {
+	t.Parallel()
+	env := environment(t)
+	class := newClass(t, env, "host", func(c *v1beta1.CellClass) { c.Spec.DefaultIAMPermissions = "" })
+	create(t, env, class)
+	waitForNode(t, env, class)
+	waitForRuntimeClass(t, env, class)
+	ns := namespace(t, env)
+	pod := newPod(env, ns, "host", class, `wget -T 20 -q -O - http://169.254.169.254/ 2>&1; pidof itzo >/dev/null && echo agent; `+
+		`cat /proc/sys/kernel/msgmax; `+serving, func(p *corev1.Pod) {
+		p.Spec.HostNetwork, p.Spec.HostPID = true, true
+		p.Spec.DNSPolicy = corev1.DNSClusterFirst
+		p.Spec.SecurityContext = &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: "kernel.msgmax", Value: "65536"}}}
+	})
+	create(t, env, pod)
+	waitForPhase(t, env, pod, corev1.PodRunning)
+	cell, err := cellOf(t.Context(), env, pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod.Status.PodIP != cell.Status.IP || pod.Status.HostIP != cell.Status.IP {
+		t.Errorf("podIP %s, hostIP %s, want the cell's %s", pod.Status.PodIP, pod.Status.HostIP, cell.Status.IP)
+	}
+	asking := newPod(env, ns, "asking", class, "wget -q -O - http://"+pod.Status.PodIP+":8080/", neverRestart)
+	create(t, env, asking)
+	waitForPhase(t, env, asking, corev1.PodSucceeded)
+	testenv.Eventually(t, soon, "what the pod saw", func(ctx context.Context) error {
+		logs, err := env.Kube.CoreV1().Pods(ns).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+		if err == nil && (!strings.Contains(string(logs), "can't connect") || !strings.HasSuffix(string(logs), "agent\n65536\n")) {
+			err = fmt.Errorf("it wrote %q", logs)
+		}
+		return err
+	})
+}
+
+// Where cells have an instance profile, as they do here, their network is for namespaces that may have one.
+func TestCellsCredentials(t *testing.T) {
+	t.Parallel()
+	env := environment(t)
+	class := readyClass(t, env, "credentials")
+	pod := newPod(env, namespace(t, env), "host", class, forever, func(p *corev1.Pod) { p.Spec.HostNetwork = true })
+	create(t, env, pod)
+	testenv.Eventually(t, soon, "event of the pod", func(ctx context.Context) error {
+		return hasEvent(ctx, env, pod, []string{v1beta1.ReasonNotPrivileged, "spec.hostNetwork", "spec.podPrivileges.instanceProfiles"})
+	})
+	if cells, err := cellsOf(t.Context(), env, class); err != nil || len(cells) > 0 {
+		t.Errorf("it has %d Cells, %v", len(cells), err)
+	}
+}
+
 // inCell runs a shell script inside the sandbox of a Cell's instance and returns its output.
 func inCell(ctx context.Context, env *testenv.Env, cell *v1beta1.Cell, input, script string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(env.Dir, "localaws", "sandbox", "cells", cell.Status.InstanceID, "cell.json"))
