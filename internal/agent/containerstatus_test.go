@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/agent/fake"
 )
 
 // Statuses are sorted by name, and the containers share what a pod's messages may
@@ -39,6 +41,24 @@ func TestMountsInTheStatus(t *testing.T) {
 		if len(got) != 2 || got[0].MountPath != "/rw" || got[0].RecursiveReadOnly != nil ||
 			!got[1].ReadOnly || *got[1].RecursiveReadOnly != corev1.RecursiveReadOnlyDisabled {
 			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// What is known of a container's last run stays when the runtime has forgotten it.
+func TestUserInTheStatus(t *testing.T) {
+	inCell(t, func(t *testing.T, c *cell) {
+		pod, user := newPod(corev1.RestartPolicyNever, `{"main":[{"runSeconds":5}]}`, "main"), int64(1000)
+		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: &user}
+		c.update(pod)
+		c.wantPhase(corev1.PodRunning)
+		for range 2 {
+			if got := c.container("main"); got.User == nil || got.User.Linux.UID != user || got.ContainerID == "" {
+				t.Errorf("got %+v", got)
+			}
+			c.stop()
+			c.runtime = fake.NewRuntime()
+			c.start()
 		}
 	})
 }

@@ -117,7 +117,7 @@ func (a *Agent) provideImage(ctx context.Context, j job) result {
 			a.tell(j.container, corev1.EventTypeNormal, eventPulled, "Container image %q already present on machine and can be accessed by the pod", name)
 			return result{image: image}
 		case policy == corev1.PullNever:
-			err := fmt.Errorf("Container image %q is not present with pull policy of Never", name) //nolint:staticcheck // the kubelet's words
+			err := fmt.Errorf("Container image %q is not present with pull policy of Never", name)
 			a.tell(j.container, corev1.EventTypeWarning, reasonNeverPull, "%v", err)
 			return result{err: err, reason: reasonNeverPull}
 		}

@@ -102,6 +102,7 @@ func (m *machine) containerStatus(now time.Time, c *containerState) corev1.Conta
 		status.RestartCount = old.RestartCount
 		status.LastTerminationState = old.LastTerminationState
 		status.Image, status.ImageID, status.ContainerID = old.Image, old.ImageID, old.ContainerID
+		status.User, status.StopSignal = old.User, old.StopSignal
 	}
 	if latest := m.latest(c.spec.Name); latest != nil {
 		status.Image, status.ImageID = latest.Image, latest.ImageRef

@@ -166,7 +166,7 @@ func testStop(t *testing.T, c *cell) {
 	c.waitLog("deaf", "up\n")
 	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 3600}))
 	c.wait("the polite one's end", func(status *corev1.PodStatus) bool {
-		return status.ContainerStatuses[0].State.Terminated != nil
+		return statusOf(status, "polite").State.Terminated != nil
 	})
 	// A shorter grace period wins.
 	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 1}))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kip.elotl.co/internal/agent"
 )
 
@@ -33,11 +35,19 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 		Container: agent.Container{
 			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
 			Attempt: spec.Attempt, State: agent.ContainerCreated, CreatedAt: time.Now(),
-			Image: spec.Container.Image, ImageRef: spec.Container.Image,
+			Image: spec.Container.Image, ImageRef: spec.Container.Image, User: userOf(spec.Container),
 		},
 	})
 	r.changed()
 	return id, nil
+}
+
+// userOf is whom a container names; nil where the image would decide.
+func userOf(spec *corev1.Container) *corev1.ContainerUser {
+	if spec.SecurityContext == nil || spec.SecurityContext.RunAsUser == nil {
+		return nil
+	}
+	return &corev1.ContainerUser{Linux: &corev1.LinuxContainerUser{UID: *spec.SecurityContext.RunAsUser}}
 }
 
 // Target is the container that the newest run of an ephemeral one looks at; empty
