@@ -212,7 +212,7 @@ func TestCellsNamespaces(t *testing.T) {
 	waitForNode(t, env, class)
 	waitForRuntimeClass(t, env, class)
 	ns := namespace(t, env)
-	pod := newPod(env, ns, "host", class, `wget -T 20 -q -O - http://169.254.169.254/ 2>&1; pidof itzo >/dev/null && echo agent; `+
+	pod := newPod(env, ns, "host", class, `printf 'GET / HTTP/1.0\r\n\r\n' | busybox nc -w 20 169.254.169.254 80 2>&1; pidof itzo >/dev/null && echo agent; `+
 		`cat /proc/sys/kernel/msgmax; `+serving, func(p *corev1.Pod) {
 		p.Spec.HostNetwork, p.Spec.HostPID = true, true
 		p.Spec.DNSPolicy = corev1.DNSClusterFirst
