@@ -60,23 +60,30 @@ func NewOldAgent(generation itzo.Generation, cellIP string) *OldAgent {
 	return a
 }
 
-// Serve answers on the listener until the test ends, to clients that the
-// authority's certificates in ca vouch for.
+// Serve is the function of that name, with this agent.
 func (a *OldAgent) Serve(t testing.TB, listener net.Listener, pair tls.Certificate, config *tls.Config) {
+	t.Cleanup(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, u := range a.units {
+			u.gone = true
+		}
+		a.cond.Broadcast()
+	})
+	Serve(t, listener, a.Handler(), pair, config)
+}
+
+// Serve has a handler answer on the listener, as an agent does, until the test
+// ends. The config says which clients are let in.
+func Serve(t testing.TB, listener net.Listener, handler http.Handler, pair tls.Certificate, config *tls.Config) {
 	config.Certificates, config.ClientAuth = []tls.Certificate{pair}, tls.RequireAndVerifyClientCert
-	server := &http.Server{Handler: a.Handler(), TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: handler, TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = server.ServeTLS(listener, "", "")
 	}()
 	t.Cleanup(func() {
-		a.mu.Lock()
-		for _, u := range a.units {
-			u.gone = true
-		}
-		a.cond.Broadcast()
-		a.mu.Unlock()
 		_ = server.Close()
 		<-done
 	})
