@@ -55,7 +55,7 @@ func (c *Controller) deliverUnits(ctx context.Context, d unitDelivery) error {
 	// What is no address stays invalid, and is not sent.
 	given.PodIP, _ = netip.ParseAddr(d.podIP)
 	given.Host, _ = netip.ParseAddr(d.host)
-	parameters, err := podspec.Units(d.pod, given)
+	parameters, err := podspec.Units(podspec.WithDNS(d.pod, d.dns), given)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func deliverUnitVolumes(ctx context.Context, d unitDelivery, objects *nodeObject
 	if err != nil {
 		return err
 	}
-	packages := podspec.OwnUnitPackages(d.pod, given)
+	packages := podspec.OwnUnitPackages(podspec.WithDNS(d.pod, d.dns), given)
 	for i := range made {
 		packages = append(packages, podspec.UnitPackageOf(d.pod, made[i]))
 	}
@@ -143,7 +143,8 @@ func (c *Controller) renewUnits(ctx context.Context, d unitDelivery) error {
 
 // stopScript ends the processes that a unit's helper, which is process 1 there,
 // has started, and waits until they are gone. The shell itself is not one of
-// them: its parent is outside. Where there is no sleep it ends with 3.
+// them: its parent is outside. When the helper ends too, so does the script, by a
+// signal. Where there is no sleep it ends with 3.
 const stopScript = `pids=
 for d in /proc/[0-9]*; do
   while read -r key value rest; do
@@ -151,44 +152,54 @@ for d in /proc/[0-9]*; do
   done < "$d/status"
 done 2>/dev/null
 kill -TERM $pids 2>/dev/null
+echo told
 for pid in $pids; do
   while kill -0 "$pid" 2>/dev/null; do sleep 1 || exit 3; done
 done`
 
-// stopCannotWait is the exit code of stopScript when SIGTERM was sent and the
-// end cannot be waited for.
-const stopCannotWait = 3
+const (
+	// stopTold is what stopScript says when it has sent SIGTERM, and
+	// stopCannotWait its exit code when it cannot wait for the end.
+	stopTold       = "told"
+	stopCannotWait = 3
+)
 
 // reasonNotGraceful is that of the event about containers that got no SIGTERM.
 const reasonNotGraceful = "GracefulStopFailed"
 
 // stopUnits sends the containers a SIGTERM, as far as they have a shell, and
-// returns when they have ended, or their grace period has. These agents
-// know no stop: what runs then ends with the cell.
+// returns when they have ended, or their grace period has. These agents know no
+// stop: what runs then ends with the cell. An error is that of an agent that
+// does not answer.
 func (c *Controller) stopUnits(ctx context.Context, pod *corev1.Pod, agent *itzo.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.graceLeft(pod))*time.Second)
 	defer cancel()
 	var work sync.WaitGroup
-	untold := make([]string, len(pod.Spec.Containers))
+	untold, failed := make([]string, len(pod.Spec.Containers)), make([]error, len(pod.Spec.Containers))
 	for i := range pod.Spec.Containers {
 		name := pod.Spec.Containers[i].Name
 		if hasEnded(pod, name) {
 			continue
 		}
 		work.Go(func() {
-			code, err := agent.Exec(ctx, itzo.ExecRequest{
+			result, err := agent.Exec(ctx, itzo.ExecRequest{
 				PodName: itzo.FormatPodName(pod.Namespace, pod.Name), UnitName: name, Command: []string{"/bin/sh", "-c", stopScript},
 			})
 			switch {
-			case ctx.Err() != nil || err == nil && code == 0:
-			case err == nil && code == stopCannotWait:
-				<-ctx.Done()
-			default:
+			case ctx.Err() != nil:
+			case itzo.IsNotReady(err):
+				failed[i] = err // it may answer the next time
+			case err != nil || !bytes.HasPrefix(result.Output, []byte(stopTold)):
 				untold[i] = name
+			case result.ExitCode == stopCannotWait:
+				<-ctx.Done()
 			}
 		})
 	}
 	work.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
 	if names := strings.Join(strings.Fields(strings.Join(untold, " ")), ", "); names != "" {
 		c.warn(pod, reasonNotGraceful, "containers that could not be sent SIGTERM, for which an agent of this kind needs a shell, "+
 			"/etc/passwd and /etc/group in their image: "+names)

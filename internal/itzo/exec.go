@@ -33,47 +33,55 @@ const (
 
 // The channels of a stream.
 const (
+	channelOutput   = '1'
 	channelExitCode = '3'
 )
 
-// Exec runs a command in a running unit of an agent of the first Kip, and
-// answers its exit code: -1 when a signal ended it, or when it could not be
-// started. What it writes is dropped. The process outlives the stream, so the
-// command has to end by itself.
-func (c *Client) Exec(ctx context.Context, request ExecRequest) (exitCode int, err error) {
+// ExecResult is what became of a command.
+type ExecResult struct {
+	// ExitCode is -1 when a signal ended the command, or when it could not be
+	// started.
+	ExitCode int
+	// Output is what it wrote to standard output, its first 4 KiB.
+	Output []byte
+}
+
+// Exec runs a command in a running unit of an agent of the first Kip. The
+// process outlives the stream, so the command has to end by itself.
+func (c *Client) Exec(ctx context.Context, request ExecRequest) (ExecResult, error) {
 	if err := CheckName(request.UnitName); err != nil {
-		return 0, fmt.Errorf("running a command: %w", err)
+		return ExecResult{}, fmt.Errorf("running a command: %w", err)
 	}
 	conn, err := c.config.dialFor(ctx, "tcp", c.config.Address, "http/1.1")
 	if err != nil {
-		return 0, fmt.Errorf("running a command in unit %s: %w", request.UnitName, err)
+		return ExecResult{}, fmt.Errorf("running a command in unit %s: %w", request.UnitName, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	exitCode, err = exec(&boundedConn{Conn: conn, left: maxExecStream}, c.config.Address, request)
+	result, err := exec(&boundedConn{Conn: conn, left: maxExecStream}, c.config.Address, request)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("running a command in unit %s: %w", request.UnitName, err)
+		return ExecResult{}, fmt.Errorf("running a command in unit %s: %w", request.UnitName, err)
 	}
-	return exitCode, nil
+	return result, nil
 }
 
-func exec(conn net.Conn, address string, request ExecRequest) (exitCode int, err error) {
+func exec(conn net.Conn, address string, request ExecRequest) (result ExecResult, err error) {
 	// An origin other than the host is refused.
 	config, err := websocket.NewConfig("wss://"+address+pathPrefix+"exec/", "https://"+address)
 	if err != nil {
-		return 0, err
+		return result, err
 	}
 	stream, err := websocket.NewClient(config, conn)
 	if err != nil {
-		return 0, err
+		return result, err
 	}
 	defer stream.Close()
 	stream.MaxPayloadBytes = maxExecMessage
 	if err := websocket.JSON.Send(stream, request); err != nil {
-		return 0, err
+		return result, err
 	}
 	for {
 		var message []byte
@@ -81,14 +89,18 @@ func exec(conn net.Conn, address string, request ExecRequest) (exitCode int, err
 			if errors.Is(err, io.EOF) {
 				err = errors.New("the agent ended the stream without an exit code")
 			}
-			return 0, err
+			return result, err
 		}
 		channel, payload, err := decodeMessage(message)
 		if err != nil {
-			return 0, err
+			return result, err
 		}
-		if channel == channelExitCode {
-			return decodeExitCode(payload)
+		switch channel {
+		case channelOutput:
+			result.Output = append(result.Output, payload[:min(len(payload), maxTextBody-len(result.Output))]...)
+		case channelExitCode:
+			result.ExitCode, err = decodeExitCode(payload)
+			return result, err
 		}
 	}
 }

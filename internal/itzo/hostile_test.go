@@ -173,10 +173,11 @@ func TestExec(t *testing.T) {
 	for _, test := range []struct {
 		unit, command string
 		code          int
-	}{{"main", "kill -TERM 7", 0}, {"main", "id", 1}, {"other", "id", -1}} {
-		code, err := client.Exec(t.Context(), itzo.ExecRequest{PodName: "default_web", UnitName: test.unit, Command: []string{"/bin/sh", "-c", test.command}})
-		if err != nil || code != test.code {
-			t.Errorf("%s in %s: %d, %v", test.command, test.unit, code, err)
+		output        string
+	}{{"main", "kill -TERM 7", 0, "told\n"}, {"main", "id", 1, ""}, {"other", "id", -1, ""}} {
+		result, err := client.Exec(t.Context(), itzo.ExecRequest{PodName: "default_web", UnitName: test.unit, Command: []string{"/bin/sh", "-c", test.command}})
+		if err != nil || result.ExitCode != test.code || string(result.Output) != test.output {
+			t.Errorf("%s in %s: %d, %q, %v", test.command, test.unit, result.ExitCode, result.Output, err)
 		}
 	}
 	if _, err := client.Exec(t.Context(), itzo.ExecRequest{UnitName: "../x"}); err == nil {

@@ -129,8 +129,10 @@ func (a *OldAgent) exec(stream *websocket.Conn) {
 	if err := websocket.JSON.Receive(stream, &request); err != nil {
 		return
 	}
-	code := a.term(request)
-	send(stream, '1', "output")
+	output, code := a.term(request)
+	if output != "" {
+		send(stream, '1', output)
+	}
 	send(stream, '3', strconv.Itoa(code))
 }
 
@@ -138,27 +140,31 @@ func send(stream *websocket.Conn, channel byte, payload string) {
 	_ = websocket.Message.Send(stream, string(channel)+base64.StdEncoding.EncodeToString([]byte(payload)))
 }
 
-func (a *OldAgent) term(request itzo.ExecRequest) int {
+// term sends SIGTERM and waits for the process's end, with which, when it is not
+// started again, the helper ends, and the command with it.
+func (a *OldAgent) term(request itzo.ExecRequest) (output string, code int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u := a.units[request.UnitName]
 	switch {
 	case u == nil || u.state.Running == nil:
-		return -1
+		return "", -1
 	case u.shellless:
-		return 127
+		return "", 127
 	case len(request.Command) != 3 || !strings.Contains(request.Command[2], "kill -TERM"):
-		return 1
+		return "", 1
 	}
 	u.terms++
-	if u.deaf {
-		for run := u.state.Running; u.state.Running == run && !u.gone; {
-			a.cond.Wait()
-		}
-		return 0
+	if !u.deaf {
+		u.end(-1, false)
 	}
-	u.end(-1, false)
-	return 0
+	for run := u.state.Running; u.deaf && u.state.Running == run && !u.gone; {
+		a.cond.Wait()
+	}
+	if !u.helper {
+		code = -1
+	}
+	return "told\n", code
 }
 
 func (a *OldAgent) logs(w http.ResponseWriter, r *http.Request) {
