@@ -105,7 +105,7 @@ func serve(ctx context.Context, o *options) error {
 	}
 	installer := install.New(install.Config{Endpoint: o.runtimeEndpoint, Parameters: o.certDir, StateDir: o.stateDir})
 	runtime := cri.New(cri.Config{
-		Endpoint: o.runtimeEndpoint, CNIDir: o.cniDir, LogDir: o.logDir, CgroupParent: o.cgroupParent,
+		Endpoint: o.runtimeEndpoint, CNIDir: o.cniDir, LogDir: o.logDir, CgroupParent: o.cgroupParent, PodMaxPIDs: o.podMaxPIDs,
 		PauseBinary: o.pauseBinary, SandboxImage: o.sandboxImage,
 		FetchPause: func(ctx context.Context) (string, error) { return installer.Pause(ctx, buildVersion()) },
 	})

@@ -20,6 +20,7 @@ type options struct {
 	cniDir          string
 	logDir          string
 	cgroupParent    string
+	podMaxPIDs      int64
 	pauseBinary     string
 	sandboxImage    string
 	logFormat       string
@@ -48,6 +49,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.StringVar(&o.cniDir, "cni-dir", "/etc/cni/net.d", "where the runtime looks for network configurations")
 	flags.StringVar(&o.logDir, "log-dir", "/var/log/pods", "directory for the containers' logs")
 	flags.StringVar(&o.cgroupParent, "cgroup-parent", "/kip", "cgroup of the pod's containers")
+	flags.Int64Var(&o.podMaxPIDs, "pod-max-pids", -1, "how many processes and threads the pod may have; -1: any number")
 	flags.StringVar(&o.pauseBinary, "pause-binary", besideExecutable("pause"),
 		"program of the sandbox image, imported when the runtime lacks that image; empty: downloaded from where the agent is, or left to the runtime")
 	flags.StringVar(&o.sandboxImage, "sandbox-image", "", "name of the sandbox image (default: as the runtime is configured)")

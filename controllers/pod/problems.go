@@ -30,6 +30,7 @@ const (
 
 	reasonFailedPostStart  = "FailedPostStartHook"
 	reasonResizeInfeasible = "ResizeInfeasible"
+	reasonEvicted          = "Evicted"
 )
 
 // problem is what is worth a Warning event.
@@ -39,6 +40,9 @@ type problem struct{ reason, message string }
 // status, as the kubelet does, unless the agent tells by events of its own.
 func (c *Controller) tellProblems(pod *corev1.Pod, status *corev1.PodStatus, told bool) {
 	c.tellResize(pod, status)
+	if status.Reason == reasonEvicted && pod.Status.Reason != reasonEvicted {
+		c.warn(pod, reasonEvicted, status.Message)
+	}
 	if told {
 		return
 	}

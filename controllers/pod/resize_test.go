@@ -28,7 +28,9 @@ func TestResizeIsInfeasible(t *testing.T) {
 	p, _, _ := s.start("web", func(p *corev1.Pod) {
 		p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse("1")}
 	})
-	before := s.podIs(p, "running", func(p *corev1.Pod) bool { return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready })
+	before := s.podIs(p, "running", func(p *corev1.Pod) bool {
+		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
+	})
 	if got := before.Status.ContainerStatuses[0]; got.AllocatedResources.Cpu().String() != "1" || got.Resources.Requests.Cpu().String() != "1" {
 		t.Errorf("before: %+v", got)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 type Agent struct {
 	config Config
 	hub    *hub
+	usage  *usage
 	// wake makes the loop look again.
 	wake chan struct{}
 	// work is the actions under way.
@@ -67,6 +68,7 @@ func New(config Config) (*Agent, error) {
 	a := &Agent{
 		config:   config,
 		hub:      newHub(rand.Text()),
+		usage:    newUsage(),
 		wake:     make(chan struct{}, 1),
 		messages: map[string]string{},
 		cancels:  map[cancelKey]context.CancelFunc{},

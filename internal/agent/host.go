@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
 // Host is what the agent needs of the cell's file system and network. All methods may be
@@ -26,6 +27,9 @@ type Host interface {
 	// Mounts makes the volumes ready that a container uses, together with its
 	// hosts file and termination message file, and answers how to mount them.
 	Mounts(files ContainerFiles) ([]Mount, error)
+	// VolumeUsage measures what an emptyDir or the volume of a package holds.
+	// fs.ErrNotExist: it has not been made yet.
+	VolumeUsage(ctx context.Context, volume *corev1.Volume) (statsapi.FsStats, error)
 	// TerminationMessage reads at most limit bytes of what a container left in
 	// its termination message file; empty when it left none.
 	TerminationMessage(container ContainerID, limit int64) (string, error)
@@ -43,6 +47,8 @@ type Host interface {
 	OpenFile(path string) (io.ReadSeekCloser, error)
 	// Resources are the cell's.
 	Resources() Resources
+	// Usage measures the cell.
+	Usage() (*statsapi.NodeStats, error)
 }
 
 // MetadataAccess says who reaches the instance's metadata.

@@ -80,19 +80,17 @@ type logExtent struct {
 
 // writeLog writes the selected part of a log. It reads the log twice, so that
 // it never holds more than an entry; what is written meanwhile is left out.
-func writeLog(w io.Writer, open func() (io.ReadCloser, error), q logQuery) error {
+func writeLog(w io.Writer, log io.ReadSeeker, q logQuery) error {
 	if q.lines < 0 {
 		return nil
 	}
-	total, err := measure(open, q)
+	total, err := extentOf(log, q)
 	if err != nil {
 		return err
 	}
-	log, err := open()
-	if err != nil {
-		return err
+	if _, err := log.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("reading log: %w", err)
 	}
-	defer log.Close()
 	reader := bufio.NewReader(log)
 	out := bufio.NewWriter(&skipWriter{w: w, skip: total.skipBytes})
 	var line int64
@@ -123,14 +121,9 @@ func writeEntry(out *bufio.Writer, entry logEntry, q logQuery) {
 	}
 }
 
-// measure counts what there is and computes what to leave out.
-func measure(open func() (io.ReadCloser, error), q logQuery) (logExtent, error) {
+// extentOf counts what there is and computes what to leave out.
+func extentOf(log io.Reader, q logQuery) (logExtent, error) {
 	var total logExtent
-	log, err := open()
-	if err != nil {
-		return total, err
-	}
-	defer log.Close()
 	reader := bufio.NewReader(log)
 	sizes := newTail(q.lines)
 	open1 := false

@@ -25,6 +25,7 @@ const (
 // go on alone.
 func (a *Agent) Run(ctx context.Context) {
 	a.work.Go(func() { a.watch(ctx) })
+	a.work.Go(func() { a.upkeep(ctx) })
 	for ctx.Err() == nil {
 		a.sleep(ctx, a.sync(ctx))
 	}

@@ -30,6 +30,8 @@ type record struct {
 	StopBy time.Time `json:"stopBy,omitzero"`
 	// Overdue: the pod was active for longer than its activeDeadlineSeconds.
 	Overdue bool `json:"overdue,omitempty"`
+	// Evicted says why the pod was evicted; empty as long as it was not.
+	Evicted string `json:"evicted,omitempty"`
 	// ResizePending: the newest version of the pod asks for other resources than
 	// it runs with, which are those of Pod.
 	ResizePending bool `json:"resizePending,omitempty"`

@@ -41,7 +41,7 @@ func (a *Agent) Info() itzo.Info {
 		Agent:       itzo.AgentName,
 		Version:     a.config.Version,
 		Protocol:    itzo.ExtensionProtocol,
-		Features:    []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents},
+		Features:    []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents, itzo.FeatureStats},
 		MemoryBytes: resources.MemoryBytes,
 		CPUs:        resources.CPUs,
 		BootID:      resources.BootID,
@@ -164,17 +164,20 @@ func (a *Agent) logs(w http.ResponseWriter, r *http.Request) error {
 	if query.Get("follow") != "" {
 		return badRequest("follow is not supported by this agent")
 	}
-	open := func() (io.ReadCloser, error) { return a.config.Runtime.Log(r.Context(), id) }
+	log, err := a.config.Runtime.Log(r.Context(), id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return badRequest("Could not find logs for unit named %s", unit)
+	}
+	if err != nil {
+		return err
+	}
+	defer log.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	err := writeLog(w, open, logQuery{
+	return writeLog(w, log, logQuery{
 		lines:    number(query.Get("lines")),
 		bytes:    number(query.Get("bytes")),
 		metadata: query.Get("metadata") == "1",
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return badRequest("Could not find logs for unit named %s", unit)
-	}
-	return err
 }
 
 // number reads a query's value; what is no number counts as absent.

@@ -18,6 +18,7 @@ func (a *Agent) Handler() http.Handler {
 		"GET /rest/v1/file/{$}":                a.file,
 		"GET /rest/v1/kip/info":                a.kipInfo,
 		"GET /rest/v1/kip/status":              a.kipStatus,
+		"GET /rest/v1/kip/stats":               a.kipStats,
 		"POST /rest/v1/updatepod":              a.updatePod,
 		"POST /rest/v1/deploy/{pod}/{package}": a.deploy,
 		"POST /rest/v1/kip/stop":               a.kipStop,

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"kip.elotl.co/internal/itzo"
 )
@@ -55,9 +56,17 @@ type Runtime interface {
 	// until ctx ends or the runtime's events do.
 	Watch(ctx context.Context, changed func()) error
 	// Log reads what a container wrote, in the CRI format: one line each
-	// "<RFC 3339 time> <stdout|stderr> <F|P> <text>". fs.ErrNotExist: nothing was
-	// ever written.
-	Log(ctx context.Context, container ContainerID) (io.ReadCloser, error)
+	// "<RFC 3339 time> <stdout|stderr> <F|P> <text>", as far as it has not been
+	// rotated away. A rotation while it is open does no harm to the reader.
+	// fs.ErrNotExist: nothing was ever written.
+	Log(ctx context.Context, container ContainerID) (io.ReadSeekCloser, error)
+	// RotateLog begins a new file of a running container's log when that has grown
+	// too large, and removes old ones; id is the runtime's.
+	RotateLog(ctx context.Context, container ContainerID, id string) error
+
+	// Stats measures the pod's sandbox and its running containers. What cannot be
+	// known is nil.
+	Stats(ctx context.Context, pod types.UID) (*statsapi.PodStats, error)
 }
 
 // ContainerID names one run of one container of a pod.

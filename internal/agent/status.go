@@ -65,6 +65,7 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 		status.Phase = old.Phase
 	}
 	m.noteOverdue(&status)
+	m.noteEvicted(&status)
 	status.Conditions = m.conditions(now, &status)
 	return status
 }

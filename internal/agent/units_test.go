@@ -124,9 +124,7 @@ func TestDNS(t *testing.T) {
 	}
 }
 
-func logOf(text string) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
-}
+func logOf(text string) io.ReadSeeker { return strings.NewReader(text) }
 
 func TestWriteLog(t *testing.T) {
 	const log = "T stdout F one\nT stderr P tw\nT stderr F o\nT stdout F \nT stdout P:x end\nT stdout F incomp"

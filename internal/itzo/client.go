@@ -20,6 +20,7 @@ const (
 
 	maxStatusBody = 4 << 20
 	maxInfoBody   = 64 << 10
+	maxStatsBody  = 1 << 20
 	maxTextBody   = 4 << 10
 	// MaxFileBody is what the agent's file endpoint answers at most.
 	MaxFileBody = 10 << 20

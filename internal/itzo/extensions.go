@@ -19,6 +19,8 @@ const (
 	FeatureWait Feature = "wait"
 	// FeatureStop: graceful stop (Client.Stop).
 	FeatureStop Feature = "stop"
+	// FeatureStats: what the cell and its pod use (Client.Stats).
+	FeatureStats Feature = "stats"
 	// FeatureCredentials: the agent takes new credentials (Client.SetCredentials).
 	FeatureCredentials Feature = "credentials"
 	// FeatureEvents: the status answer has what happened (StatusReply.Events).

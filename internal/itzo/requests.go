@@ -110,6 +110,17 @@ func (c *Client) Poll(ctx context.Context, q StatusQuery) (StatusReply, error) {
 	return reply, nil
 }
 
+// Stats asks what the cell and its pod use.
+func (c *Client) Stats(ctx context.Context) (StatsReply, error) {
+	ctx, cancel := c.timeout(ctx)
+	defer cancel()
+	var reply StatsReply
+	if err := c.getJSON(ctx, "kip/stats", nil, maxStatsBody, &reply); err != nil {
+		return StatsReply{}, fmt.Errorf("asking agent for its stats: %w", err)
+	}
+	return reply, nil
+}
+
 // UpdatePod sets the desired pod. Old agents answer before they have looked at
 // it; ours refuses by a StatusError what it cannot run: 400 with the field, 409
 // when the cell runs another pod.

@@ -51,11 +51,12 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 	c.leftovers(container, path)
 }
 
-// resources allows what has a cgroup value. Local storage is nobody else's on
-// a cell, so asking for some is granted, but there is nothing to limit it.
+// resources allows what has a cgroup value, and local storage: who uses more of
+// that than its limit is evicted.
 func (c *checker) resources(resources corev1.ResourceRequirements, path *field.Path) {
 	for _, name := range slices.Sorted(maps.Keys(resources.Limits)) {
-		oneOf(c, path.Child("limits").Key(string(name)), name, corev1.ResourceCPU, corev1.ResourceMemory)
+		oneOf(c, path.Child("limits").Key(string(name)), name,
+			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage)
 	}
 	for _, name := range slices.Sorted(maps.Keys(resources.Requests)) {
 		oneOf(c, path.Child("requests").Key(string(name)), name,

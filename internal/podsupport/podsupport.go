@@ -89,6 +89,9 @@ func (c *checker) pod(spec *corev1.PodSpec, path *field.Path) {
 		c.leftovers(alias, path.Child("hostAliases").Index(i))
 	}
 	spec.HostAliases = nil
+	if own := take(&spec.Resources); own != nil {
+		c.resources(*own, path.Child("resources"))
+	}
 	forget(&spec.SetHostnameAsFQDN, false)
 	forget(&spec.HostUsers, true)
 	if spec.OS != nil && spec.OS.Name == corev1.Linux {

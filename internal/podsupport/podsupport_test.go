@@ -156,15 +156,21 @@ func TestRefusedByPath(t *testing.T) {
 		}, []string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
 		{"disk limit", func(s *corev1.PodSpec) {
 			s.Containers[0].Resources.Limits[corev1.ResourceEphemeralStorage] = resource.MustParse("1Gi")
-		}, []string{"spec.containers[0].resources.limits[ephemeral-storage]"}},
+		}, nil},
+		{"the pod's own resources", func(s *corev1.PodSpec) {
+			s.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse("1Gi")}}
+		}, nil},
+		{"the pod's own devices", func(s *corev1.PodSpec) {
+			s.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"hugepages-2Mi": resource.MustParse("2Mi")},
+				Claims: []corev1.ResourceClaim{{Name: "gpu"}}}
+		}, []string{"spec.resources.claims", "spec.resources.limits[hugepages-2Mi]"}},
 		{"kind of host path", func(s *corev1.PodSpec) {
 			s.Volumes[2].VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/", Type: ptr(corev1.HostPathType("Pipe"))}}
 		}, []string{"spec.volumes[2].hostPath.type"}},
 		{"claim", func(s *corev1.PodSpec) {
 			s.Volumes[2].VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
 		}, []string{"spec.volumes[2].persistentVolumeClaim"}},
-		{"disk size limit", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.SizeLimit = ptr(resource.MustParse("1Mi")) },
-			[]string{"spec.volumes[2].emptyDir.sizeLimit"}},
+		{"disk size limit", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.SizeLimit = ptr(resource.MustParse("1Mi")) }, nil},
 		{"huge pages", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.Medium = "HugePages-2Mi" },
 			[]string{"spec.volumes[2].emptyDir.medium"}},
 		{"propagation", func(s *corev1.PodSpec) {
@@ -230,7 +236,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
 			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates", "hostname", "subdomain", "hostAliases",
-			"dnsConfig", "securityContext", "volumes", "initContainers", "containers", "ephemeralContainers",
+			"dnsConfig", "securityContext", "resources", "volumes", "initContainers", "containers", "ephemeralContainers",
 			"hostUsers", // true is the default
 			"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",
 		},

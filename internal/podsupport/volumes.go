@@ -23,12 +23,8 @@ func (c *checker) emptyDir(dir *corev1.EmptyDirVolumeSource, path *field.Path) {
 	if dir == nil {
 		return
 	}
-	medium := take(&dir.Medium)
-	oneOf(c, path.Child("medium"), medium, corev1.StorageMediumDefault, corev1.StorageMediumMemory)
-	// On disk nothing would enforce it.
-	if medium == corev1.StorageMediumMemory {
-		dir.SizeLimit = nil
-	}
+	oneOf(c, path.Child("medium"), take(&dir.Medium), corev1.StorageMediumDefault, corev1.StorageMediumMemory)
+	dir.SizeLimit = nil
 	c.leftovers(dir, path)
 }
 

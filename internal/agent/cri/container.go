@@ -70,11 +70,17 @@ func (r *Runtime) RemoveContainer(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return gone(runtime.RemoveContainer(ctx, id))
+	log := logOf(runtime.ContainerStatus(ctx, id, false))
+	if err := gone(runtime.RemoveContainer(ctx, id)); err != nil {
+		return err
+	}
+	return removeLogs(log)
 }
 
 // Log implements agent.Runtime.
-func (r *Runtime) Log(_ context.Context, id agent.ContainerID) (io.ReadCloser, error) {
+func (r *Runtime) Log(_ context.Context, id agent.ContainerID) (io.ReadSeekCloser, error) {
+	r.logs.RLock()
+	defer r.logs.RUnlock()
 	return os.Open(r.logPath(id))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,6 +70,7 @@ func testPods(t *testing.T, dir string) {
 		"refused security":  testRefusedSecurity,
 		"not as root":       testNonRoot,
 	}
+	maps.Copy(tests, resourceTests())
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
 	}

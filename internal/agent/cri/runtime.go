@@ -37,12 +37,18 @@ type Config struct {
 	CNIDir string
 	// LogDir gets the containers' logs, <namespace>_<pod>_<uid>/<container>/<n>.log.
 	LogDir string
+	// LogMaxSize is how many bytes a log may have before a new file is begun, and
+	// LogMaxFiles how many files there are then at most; 0: the kubelet's, 10 MiB and 5.
+	LogMaxSize  int64
+	LogMaxFiles int
 	// CgroupParent of the pod's containers, /kip. A runtime that uses systemd for
 	// cgroups gets a slice of that name.
 	CgroupParent string
 	// SeccompDir has the cell's own seccomp profiles; empty: /var/lib/kubelet/seccomp,
 	// where kubelets look for them.
 	SeccompDir string
+	// PodMaxPIDs is how many processes and threads the pod may have; 0 or less: any number.
+	PodMaxPIDs int64
 	// PauseBinary is the program of the pause image, and SandboxImage the name of
 	// that image; empty: the name that the runtime is configured with.
 	PauseBinary  string
@@ -66,6 +72,8 @@ type Runtime struct {
 	addresses  map[string][]netip.Addr
 	ready      map[string]bool // the sandboxes that were so when last seen
 	exits      *exits
+	// logs is held while a log has no current file.
+	logs sync.RWMutex
 	// pause guards the import of the pause image.
 	pause        sync.Mutex
 	pauseSettled bool

@@ -34,6 +34,9 @@ func (r *Runtime) RunSandbox(ctx context.Context, spec agent.SandboxSpec) (strin
 	if err != nil {
 		return "", err
 	}
+	if err := r.limitPod(ctx, config.Linux.CgroupParent, spec.Pod); err != nil {
+		return "", err
+	}
 	id, err := runtime.RunPodSandbox(ctx, config, "")
 	if err != nil && left != nil {
 		return "", fmt.Errorf("failed to create pod sandbox: %w; %w", plain(err), left)
@@ -137,6 +140,7 @@ func (r *Runtime) sandboxConfig(ctx context.Context, runtime cri.RuntimeService,
 	if !pod.Spec.HostNetwork { // else the name is the cell's, as its network is
 		config.Hostname = spec.Hostname
 	}
+	config.Linux.Resources, config.Linux.Overhead = sandboxResources(pod)
 	if spec.DNS != nil {
 		config.DnsConfig = &runtimeapi.DNSConfig{
 			Servers: spec.DNS.Servers, Searches: spec.DNS.Searches, Options: spec.DNS.Options,

@@ -22,11 +22,13 @@ type Host struct {
 	devices  map[netip.Addr]string
 	metadata agent.MetadataAccess
 	ports    map[string]int
+	held     map[string]uint64
 }
 
 // NewHost makes a host for a cell with these resources.
 func NewHost(resources agent.Resources) *Host {
-	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{}}
+	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{},
+		held: map[string]uint64{}}
 }
 
 // Load implements agent.Host.

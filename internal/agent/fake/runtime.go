@@ -30,6 +30,7 @@ type Runtime struct {
 	pods       map[string]types.UID
 	containers []*container
 	images     map[string]bool
+	stored     map[string]uint64
 }
 
 type container struct {
@@ -46,7 +47,7 @@ type container struct {
 
 // NewRuntime makes a runtime without any pod.
 func NewRuntime() *Runtime {
-	return &Runtime{changed: func() {}, pods: map[string]types.UID{}, images: map[string]bool{}}
+	return &Runtime{changed: func() {}, pods: map[string]types.UID{}, images: map[string]bool{}, stored: map[string]uint64{}}
 }
 
 // Info implements agent.Runtime.
@@ -162,16 +163,22 @@ func (r *Runtime) List(_ context.Context, pod types.UID) (agent.Observation, err
 }
 
 // Log implements agent.Runtime.
-func (r *Runtime) Log(_ context.Context, id agent.ContainerID) (io.ReadCloser, error) {
+func (r *Runtime) Log(_ context.Context, id agent.ContainerID) (io.ReadSeekCloser, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.containers {
 		if c.Name == id.Container && c.Attempt == id.Attempt && !c.StartedAt.IsZero() {
-			return io.NopCloser(strings.NewReader(criLog(c.StartedAt, c.run.Log))), nil
+			return log{strings.NewReader(criLog(c.StartedAt, c.run.Log))}, nil
 		}
 	}
 	return nil, fs.ErrNotExist
 }
+
+// log is a log in memory.
+type log struct{ *strings.Reader }
+
+// Close implements io.Closer.
+func (log) Close() error { return nil }
 
 // criLog writes a text as a runtime would have logged it.
 func criLog(at time.Time, text string) string {

@@ -26,14 +26,14 @@ func fsGroup(pod *corev1.Pod) *int64 {
 }
 
 // makeEmptyDir makes the directory, and mounts memory on it where that is
-// wanted. After a reboot that memory is gone, and it is mounted anew. What is
+// wanted, memory bytes of it. After a reboot that memory is gone, and it is mounted anew. What is
 // made in the directory of a group belongs to that group, too.
-func makeEmptyDir(dir string, source *corev1.EmptyDirVolumeSource, group *int64) error {
+func makeEmptyDir(dir string, medium corev1.StorageMedium, group *int64, memory int64) error {
 	if err := os.Mkdir(dir, volumeMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if source.Medium == corev1.StorageMediumMemory {
-		if err := mountMemory(dir, source); err != nil {
+	if medium == corev1.StorageMediumMemory {
+		if err := mountMemory(dir, memory); err != nil {
 			return err
 		}
 	}
@@ -46,16 +46,12 @@ func makeEmptyDir(dir string, source *corev1.EmptyDirVolumeSource, group *int64)
 	return os.Chmod(dir, volumeMode|fs.ModeSetgid)
 }
 
-func mountMemory(dir string, source *corev1.EmptyDirVolumeSource) error {
+func mountMemory(dir string, size int64) error {
 	mounted, err := isMountPoint(dir)
 	if err != nil || mounted {
 		return err
 	}
-	options := "mode=0777"
-	if source.SizeLimit != nil {
-		options += fmt.Sprintf(",size=%d", source.SizeLimit.Value())
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=0777,size=%d", size)); err != nil {
 		return fmt.Errorf("mounting memory: %w", err)
 	}
 	return nil

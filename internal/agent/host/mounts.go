@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kip.elotl.co/internal/agent"
+	"kip.elotl.co/internal/agent/limits"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -129,7 +130,8 @@ func (h *Host) volumeSource(files agent.ContainerFiles, index int) (path string,
 	switch {
 	case volume.EmptyDir != nil:
 		dir = filepath.Join(h.dir, volumesDir, volume.Name)
-		err = makeEmptyDir(dir, volume.EmptyDir, fsGroup(files.Pod))
+		err = makeEmptyDir(dir, volume.EmptyDir.Medium, fsGroup(files.Pod),
+			limits.MemoryVolume(files.Pod, volume.EmptyDir.SizeLimit, h.resources.MemoryBytes))
 	case volume.HostPath != nil:
 		dir = volume.HostPath.Path
 		err = provideHostPath(volume.HostPath)

@@ -1,0 +1,17 @@
+package itzo
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+)
+
+// StatsReply is the body of stats: the pieces of a kubelet's Summary.
+type StatsReply struct {
+	// PodUID is empty, and Pod nil, as long as the cell has no pod.
+	PodUID types.UID `json:"podUID"`
+	// Node is the cell; it has no name.
+	Node *statsapi.NodeStats `json:"node"`
+	// Pod has the containers that run. VolumeStats are absent before the first
+	// measuring, which the first question begins.
+	Pod *statsapi.PodStats `json:"pod,omitempty"`
+}
