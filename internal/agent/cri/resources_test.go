@@ -97,8 +97,8 @@ func containerdID(status corev1.ContainerStatus) string {
 // The pod's own limits hold all of it, and each container that has none; together
 // its containers cannot use more memory than that.
 func testPodResources(t *testing.T, c *cell) {
-	hungry := shell("hungry", `tail /dev/zero; sleep 3600`)
-	calm := shell("calm", `exec sleep 3600`)
+	hungry := shell("a-hungry", `tail /dev/zero; sleep 3600`)
+	calm := shell("b-calm", `exec sleep 3600`)
 	calm.Resources.Limits = amounts("100m", "16Mi")
 	pod := newPod(corev1.RestartPolicyAlways, hungry, calm)
 	pod.Spec.Resources = &corev1.ResourceRequirements{Requests: amounts("200m", "32Mi"), Limits: amounts("500m", "48Mi")}
