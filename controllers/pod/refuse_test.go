@@ -188,8 +188,8 @@ func TestUnsupportedChangeOfARunningPod(t *testing.T) {
 	s.operator()
 	p, _, _ := s.start("web")
 	phases := s.phases(p)
-	s.update(p, `{"spec":{"ephemeralContainers":[{"name":"debug","image":"busybox"}]}}`, "ephemeralcontainers")
-	s.event(p, v1beta1.ReasonUnsupportedField, "spec.ephemeralContainers: Forbidden: ")
+	s.update(p, `{"spec":{"containers":[{"name":"main","image":"busybox:2"}]}}`)
+	s.event(p, v1beta1.ReasonUnsupportedField, "spec.containers[0].image: Forbidden: ")
 	s.update(p, `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, "status")
 	s.running(p)
 	if seen := phases(); len(seen) != 1 || seen[0] != corev1.PodRunning {
