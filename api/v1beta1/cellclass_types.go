@@ -113,6 +113,17 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'))",message="keys must have 1 to 128 letters, digits, dots, hyphens and underscores"
 	CellConfig map[string]CellConfigValue `json:"cellConfig,omitempty"`
 
+	// powerOffAfter is for how long a cell may hear nothing of the operator before
+	// it powers itself off, such as "24h" or "90m", so that nothing costs money
+	// for ever; "0" is never. At least 2m, at most a year.
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$|^0$')",message="must be a duration such as 24h or 1h30m, or 0 for never"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('2m') && duration(self) <= duration('8784h'))",message="must be between 2m and 8784h, or 0 for never"
+	// +optional
+	PowerOffAfter *metav1.Duration `json:"powerOffAfter,omitempty"`
+
 	// extraSecurityGroups are the IDs of security groups that every cell is
 	// put into; the VPC's default group where there are none.
 	// +optional

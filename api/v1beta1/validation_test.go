@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -164,6 +165,19 @@ func TestClassFields(t *testing.T) {
 		{"defaultVolumeSize", "16Ti", ""},
 		{"defaultVolumeSize", "16385Gi", "between 1Gi and 16Ti"},
 
+		{"powerOffAfter", "0", ""},
+		{"powerOffAfter", "0s", ""},
+		{"powerOffAfter", "2m", ""},
+		{"powerOffAfter", "1h30m", ""},
+		{"powerOffAfter", "8784h0m0s", ""},
+		{"powerOffAfter", "119s", "must be between 2m and 8784h, or 0 for never"},
+		{"powerOffAfter", "8785h", "must be between 2m and 8784h, or 0 for never"},
+		{"powerOffAfter", "-24h", "must be a duration such as 24h"},
+		{"powerOffAfter", "24", "must be a duration such as 24h"},
+		{"powerOffAfter", "1d", "must be a duration such as 24h"},
+		{"powerOffAfter", "", "must be a duration such as 24h"},
+		{"powerOffAfter", "never", "must be a duration such as 24h"},
+		{"powerOffAfter", "99999999999999999999h", "spec.powerOffAfter"},
 		{"maxPriceFactor", "1", ""},
 		{"maxPriceFactor", "1.0", ""},
 		{"maxPriceFactor", "12.75", ""},
@@ -363,7 +377,7 @@ func TestClassDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := class.Spec
-	if s.DefaultInstanceType != "t3.nano" || s.MaxPriceFactor != "5" || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
+	if s.DefaultInstanceType != "t3.nano" || s.MaxPriceFactor != "5" || s.PowerOffAfter.Duration != 24*time.Hour || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
 		s.Capacity.Memory().String() != "4Ti" || s.Capacity.Pods().String() != "1k" || s.Capacity.StorageEphemeral().String() != "100Ti" {
 		t.Errorf("defaults %+v", s)
 	}

@@ -210,6 +210,11 @@ func (in *CellClassSpec) DeepCopyInto(out *CellClassSpec) {
 			(*out)[key] = val
 		}
 	}
+	if in.PowerOffAfter != nil {
+		in, out := &in.PowerOffAfter, &out.PowerOffAfter
+		*out = new(metav1.Duration)
+		**out = **in
+	}
 	if in.ExtraSecurityGroups != nil {
 		in, out := &in.ExtraSecurityGroups, &out.ExtraSecurityGroups
 		*out = make([]string, len(*in))

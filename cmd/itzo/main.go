@@ -103,6 +103,10 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	powerOff, err := importPowerOff(o.certDir, o.stateDir)
+	if err != nil {
+		log.Error(err, "This cell stays on however long the operator is silent")
+	}
 	installer := install.New(install.Config{Endpoint: o.runtimeEndpoint, Parameters: o.certDir, StateDir: o.stateDir})
 	runtime := cri.New(cri.Config{
 		Endpoint: o.runtimeEndpoint, CNIDir: o.cniDir, LogDir: o.logDir, CgroupParent: o.cgroupParent, PodMaxPIDs: o.podMaxPIDs,
@@ -111,7 +115,8 @@ func serve(ctx context.Context, o *options) error {
 	})
 	prepared, stop := prepare(ctx, installer, runtime)
 	defer stop()
-	a, err := agent.New(agent.Config{Version: buildVersion(), Runtime: prepared, Host: files, Resync: resync})
+	a, err := agent.New(agent.Config{Version: buildVersion(), Runtime: prepared, Host: files, Resync: resync,
+		PowerOffAfter: powerOff, Power: files.Power()})
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,8 @@ type Controller struct {
 	capacity *catalogue.Capacity
 	rules    *classRules
 	checks   *checks
+	// signs are the signs of life for agents that nobody asks.
+	signs    *checks
 	calls    *launchCalls
 	probes   *prober
 	stores   *stores
@@ -95,6 +97,7 @@ func New(options Options) *Controller {
 		capacity: catalogue.NewCapacity(options.Clock),
 		rules:    newClassRules(),
 		checks:   newChecks(options.Clock),
+		signs:    newChecks(options.Clock),
 		calls:    newLaunchCalls(options.Clock),
 		probes:   newProber(options.Agents, options.Clock),
 		stores:   newStores(options.Clock),
@@ -165,7 +168,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.signOfLife, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err

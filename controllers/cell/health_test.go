@@ -130,8 +130,8 @@ func TestSilentAgentOfNoPod(t *testing.T) {
 	}
 }
 
-// TestSilentForever: without a timeout, or with 0, nobody asks a ready cell's
-// agent.
+// TestSilentForever: without a timeout, or with 0, a ready cell whose agent does
+// not answer is kept.
 func TestSilentForever(t *testing.T) {
 	for name, edit := range map[string]func(*v1beta1.Cell){"absent": withPod, "0": patience(0)} {
 		t.Run(name, func(t *testing.T) {
@@ -140,13 +140,9 @@ func TestSilentForever(t *testing.T) {
 			b.start().readyClass()
 			cell := b.ready(b.cell(edit))
 			agents.muted.Store(true)
-			dials := agents.dials.Load()
 			b.clock.Advance(24 * time.Hour)
 			b.pokeAndWait(cell)
 			b.wantOneLaunch(b.ready(cell))
-			if n := agents.dials.Load(); n != dials {
-				t.Errorf("%d more connections", n-dials)
-			}
 		})
 	}
 }

@@ -3,6 +3,7 @@ package cell
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
@@ -39,6 +40,7 @@ func (c *Controller) input(s *scope, attempt *v1beta1.LaunchAttempt) (bootstrap.
 		CellConfig:     map[string]string{},
 		ParameterStore: attempt.ParameterRole != "",
 		StoreEndpoint:  s.class.Spec.AWS.ParameterStore.Endpoint,
+		PowerOffAfter:  powerOffAfter(s.class),
 	}
 	for name, value := range s.class.Spec.CellConfig {
 		input.CellConfig[name] = string(value)
@@ -47,6 +49,17 @@ func (c *Controller) input(s *scope, attempt *v1beta1.LaunchAttempt) (bootstrap.
 		input.Snapshotter = bootstrap.NativeSnapshotter
 	}
 	return input, nil
+}
+
+// defaultPowerOffAfter is for classes from before there was the field.
+const defaultPowerOffAfter = 24 * time.Hour
+
+// powerOffAfter is for how long a cell stays on that does not hear from us; 0: for ever.
+func powerOffAfter(class *v1beta1.CellClass) time.Duration {
+	if class.Spec.PowerOffAfter == nil {
+		return defaultPowerOffAfter
+	}
+	return class.Spec.PowerOffAfter.Duration
 }
 
 // agentOf is the agent that the class names, else the operator's own.

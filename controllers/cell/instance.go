@@ -32,7 +32,7 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 		if c.mayBeHidden(s.cell) {
 			return outcome{after: c.checks.later(s.cell.UID, every)}, nil
 		}
-		return c.lost(ctx, s, cloud.Instance{ID: s.cell.Status.InstanceID, State: cloud.StateTerminated, StateReason: "unknown to the cloud"})
+		return c.lost(ctx, s, cloud.Instance{ID: s.cell.Status.InstanceID, State: cloud.StateTerminated, StateReason: stateForgotten})
 	case err != nil:
 		c.checks.later(s.cell.UID, every)
 		return outcome{}, fmt.Errorf("looking at instance %s: %w", s.cell.Status.InstanceID, err)
@@ -48,7 +48,8 @@ func (c *Controller) lost(ctx context.Context, s *scope, instance cloud.Instance
 	if instance.StateReason != "" {
 		message += ": " + instance.StateReason
 	}
-	return c.abandon(ctx, s, instance, v1beta1.ReasonInstanceGone, message)
+	reason, more := whyEnded(s, instance)
+	return c.abandon(ctx, s, instance, reason, message+more)
 }
 
 // abandon gives the instance up, and ends what is left of it. A cell that has
@@ -73,7 +74,7 @@ func (c *Controller) abandon(ctx context.Context, s *scope, instance cloud.Insta
 }
 
 func codeOf(reason string) string {
-	if reason == v1beta1.ReasonInstanceGone {
+	if reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonPoweredOff {
 		return codeInstanceTerminated
 	}
 	return reason

@@ -68,6 +68,11 @@ const (
 	healthMost  = 30 * time.Second
 )
 
+// signEvery is how often an agent hears of the operator that nobody asks. The
+// least that a class may have its cells wait before they power themselves off is
+// 2 minutes.
+const signEvery = 30 * time.Second
+
 // routeRetry is when routes are tried again that another has, or that the cloud
 // refused: it takes a person.
 const routeRetry = 30 * time.Second

@@ -95,6 +95,20 @@ func TestInstanceGone(t *testing.T) {
 	}
 }
 
+// TestCellPoweredOff: the pod says that its cell did it itself.
+func TestCellPoweredOff(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	p, cell, _ := s.start("web")
+	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonPoweredOff, "instance i-1 powered itself off")
+	p = s.podIs(p, "failed", phase(corev1.PodFailed))
+	if p.Status.Reason != v1beta1.ReasonCellPoweredOff || p.Status.Message != "instance i-1 powered itself off" {
+		t.Errorf("reason is %s: %s", p.Status.Reason, p.Status.Message)
+	}
+	s.event(p, v1beta1.ReasonCellPoweredOff, "instance i-1 powered itself off")
+	s.cellEnds(cell)
+}
+
 func TestCellGoneWhileNoOperatorRuns(t *testing.T) {
 	s := newScene(t)
 	stop := s.operator()

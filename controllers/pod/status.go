@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
@@ -118,7 +119,8 @@ func notReadyConditions(status *corev1.PodStatus, pod *corev1.Pod, reason, messa
 // reports containers that it cannot ask any more.
 func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 	status := s.pod.Status.DeepCopy()
-	status.Phase, status.Reason, status.Message = corev1.PodFailed, v1beta1.ReasonCellLost, message
+	reason := lostReason(s.cell)
+	status.Phase, status.Reason, status.Message = corev1.PodFailed, reason, message
 	now := metav1.NewTime(c.Clock.Now())
 	for i := range status.InitContainerStatuses {
 		if container := &status.InitContainerStatuses[i]; container.State.Running != nil {
@@ -133,11 +135,21 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 	for i := range status.ContainerStatuses {
 		endUnseen(&status.ContainerStatuses[i], message, now)
 	}
-	notReadyConditions(status, s.pod, v1beta1.ReasonCellLost, message, c.Clock.Now())
+	notReadyConditions(status, s.pod, reason, message, c.Clock.Now())
 	if err := c.writeProblem(ctx, s, status); err != nil {
 		return err
 	}
 	return c.endCell(ctx, s)
+}
+
+// lostReason tells a cell that powered itself off from other ends.
+func lostReason(cell *v1beta1.Cell) string {
+	if cell != nil && cell.DeletionTimestamp.IsZero() {
+		if ready := meta.FindStatusCondition(cell.Status.Conditions, v1beta1.ConditionReady); ready != nil && ready.Reason == v1beta1.ReasonPoweredOff {
+			return v1beta1.ReasonCellPoweredOff
+		}
+	}
+	return v1beta1.ReasonCellLost
 }
 
 // endUnseen shows a container as ended that nobody can look at any more.

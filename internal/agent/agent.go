@@ -29,6 +29,10 @@ type Config struct {
 	// Resync is how often to look at a runtime that tells events, in case one was
 	// lost; 0: never.
 	Resync time.Duration
+	// PowerOffAfter is for how long the operator may be silent before the cell
+	// powers itself off, by Power; 0: for ever.
+	PowerOffAfter time.Duration
+	Power         Power
 }
 
 // Agent runs one pod.
@@ -38,6 +42,8 @@ type Agent struct {
 	usage  *usage
 	// wake makes the loop look again.
 	wake chan struct{}
+	// silence is nil where it may last for ever.
+	silence *silence
 	// work is the actions under way.
 	work sync.WaitGroup
 
@@ -72,6 +78,13 @@ func New(config Config) (*Agent, error) {
 		wake:     make(chan struct{}, 1),
 		messages: map[string]string{},
 		cancels:  map[cancelKey]context.CancelFunc{},
+	}
+	if config.PowerOffAfter > 0 {
+		kept, err := newSilence(config.PowerOffAfter, config.Power, config.Host.Resources().BootID)
+		if err != nil {
+			return nil, err
+		}
+		a.silence = kept
 	}
 	data, err := config.Host.Load()
 	if err != nil {

@@ -30,6 +30,8 @@ type cell struct {
 	agent   *agent.Agent
 	handler http.Handler
 	stop    func()
+	// configure changes what the next agent is made of; nil: nothing.
+	configure func(*agent.Config)
 }
 
 // inCell runs a test with a fresh cell.
@@ -46,7 +48,11 @@ func inCell(t *testing.T, test func(t *testing.T, c *cell)) {
 // start makes an agent anew, as after its crash.
 func (c *cell) start() {
 	c.t.Helper()
-	a, err := agent.New(agent.Config{Version: "test", Runtime: c.runtime, Host: c.host, HostIP: netip.MustParseAddr("10.0.0.1")})
+	config := agent.Config{Version: "test", Runtime: c.runtime, Host: c.host, HostIP: netip.MustParseAddr("10.0.0.1")}
+	if c.configure != nil {
+		c.configure(&config)
+	}
+	a, err := agent.New(config)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ const (
 func (a *Agent) Run(ctx context.Context) {
 	a.work.Go(func() { a.watch(ctx) })
 	a.work.Go(func() { a.upkeep(ctx) })
+	a.work.Go(func() { a.endInSilence(ctx) })
 	for ctx.Err() == nil {
 		a.sleep(ctx, a.sync(ctx))
 	}

@@ -32,6 +32,9 @@ type record struct {
 	Overdue bool `json:"overdue,omitempty"`
 	// Evicted says why the pod was evicted; empty as long as it was not.
 	Evicted string `json:"evicted,omitempty"`
+	// SilentFor is how long the operator had been silent when the pod was ended
+	// for that; 0: it was not.
+	SilentFor time.Duration `json:"silentFor,omitempty"`
 	// ResizePending: the newest version of the pod asks for other resources than
 	// it runs with, which are those of Pod.
 	ResizePending bool `json:"resizePending,omitempty"`

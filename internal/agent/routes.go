@@ -27,14 +27,14 @@ func (a *Agent) Handler() http.Handler {
 	for pattern, handle := range routes {
 		mux.Handle(pattern, handler(handle))
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.listening(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A wrong method is an unknown path in this protocol, never a 405.
 		if _, pattern := mux.Handler(r); pattern == "" {
 			http.NotFound(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	}))
 }
 
 // requestError is an answer other than 200.

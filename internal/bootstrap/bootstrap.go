@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -37,6 +38,8 @@ const (
 	nameURL         = "itzo_url"
 	nameVersion     = "itzo_version"
 	nameConfig      = "cell_config.yaml"
+	// namePowerOff is of later ones.
+	namePowerOff = "power_off_after"
 )
 
 //go:embed start-agent.sh
@@ -90,6 +93,9 @@ type Input struct {
 	// the region's usual endpoint.
 	ParameterStore bool
 	StoreEndpoint  string
+	// PowerOffAfter is for how long the agent may hear nothing of the operator
+	// before the cell powers itself off; 0: for ever.
+	PowerOffAfter time.Duration
 	// Snapshotter is what containerd makes containers' root filesystems with;
 	// when empty, what the image's configuration says.
 	Snapshotter string
@@ -183,7 +189,11 @@ func secrets(in Input) []file {
 }
 
 func agentFiles(in Input) []file {
-	return []file{{nameURL, []byte(in.Agent.URL)}, {nameVersion, []byte(in.Agent.version())}}
+	out := []file{{nameURL, []byte(in.Agent.URL)}, {nameVersion, []byte(in.Agent.version())}}
+	if in.PowerOffAfter > 0 {
+		out = append(out, file{namePowerOff, []byte(in.PowerOffAfter.String())})
+	}
+	return out
 }
 
 // cellConfig quotes all values: launchers read a map of strings only.

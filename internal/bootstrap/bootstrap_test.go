@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
@@ -123,7 +124,7 @@ runcmd:
 
 func TestGolden(t *testing.T) {
 	stored := testInput(goldenDocument)
-	stored.ParameterStore = true
+	stored.ParameterStore, stored.PowerOffAfter = true, 24*time.Hour
 	stored.Agent.SHA256 = map[string]string{"itzo-amd64": strings.Repeat("ab", 32)}
 	for file, in := range map[string]Input{
 		"golden.yaml": testInput(goldenDocument), "stored.yaml": stored, "message.txt": testInput(userMessage),
@@ -299,6 +300,22 @@ func TestVersion(t *testing.T) {
 		in.Agent.Version = version
 		if got, _ := content(t, in, "itzo_version"); got != want {
 			t.Errorf("%q: %q, want %q", version, got, want)
+		}
+	}
+}
+
+// TestPowerOffAfter: the parameter is there unless the operator may be silent for
+// ever, also for cells with a parameter store, whose agents are started before
+// they can ask it.
+func TestPowerOffAfter(t *testing.T) {
+	in := testInput("")
+	if got, found := content(t, in, "power_off_after"); found {
+		t.Errorf("for ever: %q", got)
+	}
+	in.PowerOffAfter = 90 * time.Minute
+	for _, in.ParameterStore = range []bool{false, true} {
+		if got, _ := content(t, in, "power_off_after"); got != "1h30m0s" {
+			t.Errorf("%q", got)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +31,7 @@ func joined(t testing.TB, parameters []Parameter) string {
 
 func TestParameters(t *testing.T) {
 	in := testInput("")
-	in.ParameterStore, in.CellConfig = true, map[string]string{"a": "b"}
+	in.ParameterStore, in.CellConfig, in.PowerOffAfter = true, map[string]string{"a": "b"}, 24*time.Hour
 	for size, many := range map[int]bool{0: false, 9000: true} {
 		in.CellConfig["long"] = strings.Repeat("é", size)
 		parameters, err := Parameters(in)
@@ -46,7 +47,7 @@ func TestParameters(t *testing.T) {
 		}
 		want := map[string]string{
 			"ca.crt": string(in.CACertificate), "server.crt": string(in.Certificate), "server.key": string(in.Key),
-			"itzo_url": in.Agent.URL, "itzo_version": in.Agent.Version, "cell_config.yaml": string(cellConfig(in.CellConfig)),
+			"itzo_url": in.Agent.URL, "itzo_version": in.Agent.Version, "cell_config.yaml": string(cellConfig(in.CellConfig)), "power_off_after": "24h0m0s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

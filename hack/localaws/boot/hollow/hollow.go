@@ -47,6 +47,9 @@ type Config struct {
 	// Store, empty as long as there is none; needed by cells that are told to
 	// look there.
 	Parameters func(instanceID string) string
+	// Uptime is for how long the machines have run, for agents that power them off
+	// when nobody asks them; nil: in real time.
+	Uptime func() time.Duration
 }
 
 // Backend is a boot.Backend.
@@ -73,7 +76,7 @@ func (b *Backend) Start(ctx context.Context, spec boot.Spec) (boot.Machine, erro
 	guest := logr.NewContext(m.ctx, log)
 	go func() {
 		defer close(m.done)
-		if err := b.run(guest, spec, l); err != nil && m.ctx.Err() == nil {
+		if err := b.run(guest, spec, l, m.cancel); err != nil && m.ctx.Err() == nil {
 			log.Error(err, "the agent does not run")
 		}
 		// A machine whose agent has died is still a machine.
@@ -92,7 +95,7 @@ func listen(ctx context.Context, spec boot.Spec) (net.Listener, error) {
 
 // run is the machine's guest: it returns when ctx ends or its agent fails. It
 // closes the listener.
-func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error {
+func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, powerOff func()) error {
 	log := logr.FromContextOrDiscard(ctx)
 	log.Info("hollow cell boots", "instanceID", spec.InstanceID, "instanceType", spec.InstanceType, "address", l.Addr().String())
 	if b.config.BootTime > 0 {
@@ -101,7 +104,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error
 			return err
 		}
 	}
-	first, err := b.credentials(ctx, spec)
+	first, silence, err := b.parameters(ctx, spec)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -111,6 +114,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener) error
 	}
 	a, err := agent.New(agent.Config{
 		Version: version, Runtime: fake.NewRuntime(), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
+		PowerOffAfter: silence, Power: b.newPower(powerOff),
 		Host: fake.NewHost(agent.Resources{
 			MemoryBytes: int64(spec.MemoryMiB) << 20, CPUs: spec.VCPUs, BootID: spec.InstanceID + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 		}),
@@ -141,9 +145,9 @@ func (b *Backend) listenLater(ctx context.Context, spec boot.Spec, l net.Listene
 // lookAgain is how often a machine looks whether its parameters are there.
 const lookAgain = 20 * time.Millisecond
 
-// credentials finds what an agent serves with: in the cell's user data, or in
-// the Parameter Store where that says so.
-func (b *Backend) credentials(ctx context.Context, spec boot.Spec) (agent.PEM, error) {
+// parameters finds what an agent serves with, and for how long nobody need ask
+// it: in the cell's user data, or in the Parameter Store where that says so.
+func (b *Backend) parameters(ctx context.Context, spec boot.Spec) (agent.PEM, time.Duration, error) {
 	// Problems of other parts are not the agent's.
 	parsed, err := userdata.Parse(spec.UserData)
 	found := map[string][]byte{}
@@ -152,10 +156,15 @@ func (b *Backend) credentials(ctx context.Context, spec boot.Spec) (agent.PEM, e
 	}
 	if _, elsewhere := found[certDir+"parameter_store"]; elsewhere && b.config.Parameters != nil {
 		if err := b.fetch(ctx, spec.InstanceID, found); err != nil {
-			return agent.PEM{}, err
+			return agent.PEM{}, 0, err
 		}
 	}
-	return certificates(found, err)
+	credentials, err := certificates(found, err)
+	if err != nil {
+		return credentials, 0, err
+	}
+	silence, err := silenceAllowed(found)
+	return credentials, silence, err
 }
 
 // fetch waits for the instance's parameters.
