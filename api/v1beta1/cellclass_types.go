@@ -145,6 +145,12 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:MaxProperties=16
 	Capacity corev1.ResourceList `json:"capacity,omitempty"`
 
+	// dns says where the cluster's names are resolved, for pods with dnsPolicy
+	// ClusterFirst or ClusterFirstWithHostNet. Where it is absent these use the
+	// cell's own name servers. A change reaches the next pod's cell.
+	// +optional
+	DNS *DNSSpec `json:"dns,omitempty"`
+
 	// runDaemonSets: true gives pods of DaemonSets cells too. By default they
 	// stay Pending: most tolerate every taint, and each would get a machine.
 	// +optional

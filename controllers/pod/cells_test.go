@@ -125,6 +125,22 @@ type recordingRuntime struct {
 	pulls  []itzo.RegistryCredentials
 	// environment of each container that was made.
 	environments []map[string]string
+	// dns of each sandbox that was made.
+	dns []*agent.DNS
+}
+
+func (r *recordingRuntime) RunSandbox(ctx context.Context, spec agent.SandboxSpec) (string, error) {
+	r.mu.Lock()
+	r.dns = append(r.dns, spec.DNS)
+	r.mu.Unlock()
+	return r.Runtime.RunSandbox(ctx, spec)
+}
+
+// lastDNS is that of the sandbox that was made last.
+func (r *recordingRuntime) lastDNS() *agent.DNS {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dns[len(r.dns)-1]
 }
 
 func (r *recordingRuntime) CreateContainer(ctx context.Context, spec agent.ContainerSpec) (string, error) {

@@ -50,11 +50,17 @@ type Controller struct {
 	Options
 	observers *observers
 	written   *ownwrites.Versions
+	// What pods refer to, for a moment.
+	configMaps *sharedReads[corev1.ConfigMap]
+	secrets    *sharedReads[corev1.Secret]
 }
 
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
-	return &Controller{Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New()}
+	return &Controller{
+		Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New(),
+		configMaps: newSharedReads[corev1.ConfigMap](options.Clock), secrets: newSharedReads[corev1.Secret](options.Clock),
+	}
 }
 
 // scope is what one reconcile has read.

@@ -13,8 +13,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/podspec"
 )
@@ -23,10 +26,28 @@ import (
 // agent takes.
 type delivery struct {
 	pod   *corev1.Pod // a copy
+	dns   *podspec.ClusterDNS
 	podIP string
 	node  kubernetes.Interface
 	agent *itzo.Client
 	given *given
+	// since is how new what the pod refers to has to be.
+	since time.Time
+}
+
+// deliveryOf begins a delivery of all as it is now.
+func (c *Controller) deliveryOf(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (delivery, error) {
+	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given, since: c.Clock.Now()}
+	class := &v1beta1.CellClass{}
+	err := c.Client.Get(ctx, client.ObjectKey{Name: s.class}, class)
+	switch {
+	case apierrors.IsNotFound(err): // it knows no DNS
+	case err != nil:
+		return d, fmt.Errorf("reading CellClass %q: %w", s.class, err)
+	case class.Spec.DNS != nil:
+		d.dns = &podspec.ClusterDNS{Servers: class.Spec.DNS.Servers, Domain: class.Spec.DNS.Domain}
+	}
+	return d, nil
 }
 
 // given is what a pod's agent has been given, as far as this operator knows.
@@ -163,7 +184,7 @@ func besideOf(d delivery, objects *nodeObjects) (*beside, error) {
 }
 
 func (b *beside) with(d delivery) *itzo.PodParameters {
-	parameters := podspec.Parameters(d.pod, d.podIP)
+	parameters := podspec.Parameters(podspec.WithDNS(d.pod, d.dns), d.podIP)
 	parameters.Credentials, parameters.Secrets, parameters.ConfigMaps = b.credentials, b.references.Secrets, b.references.ConfigMaps
 	parameters.Services = b.services
 	return parameters

@@ -12,6 +12,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podspec"
 )
 
 // dispatchTimeout bounds one try at giving a pod to its agent.
@@ -22,7 +23,11 @@ const reasonFailedMount = "FailedMount"
 
 // dispatch sees to it that the agent, which has no pod yet, is given this one.
 func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (ctrl.Result, error) {
-	if refusal := refuseUnits(s.pod, seen.generation); refusal != nil {
+	d, err := c.deliveryOf(ctx, s, agent, seen)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if refusal := refuseUnits(podspec.WithDNS(s.pod, d.dns), seen.generation); refusal != nil {
 		return ctrl.Result{}, c.refused(ctx, s, refusal)
 	}
 	made := seen.calls[callDispatch]
@@ -35,7 +40,6 @@ func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client,
 			return result, err
 		}
 	}
-	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
 	c.observers.start(s.pod.UID, callDispatch, dispatchTimeout, func(ctx context.Context) error {
 		if seen.generation != "" {
 			return c.deliverUnits(ctx, unitDelivery{d, s.cell.Status.IP})

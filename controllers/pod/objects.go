@@ -20,7 +20,8 @@ import (
 	"kip.elotl.co/internal/podspec"
 )
 
-// nodeObjects reads what a pod refers to, as the pod's node, each object once.
+// nodeObjects reads what a pod refers to, as the pod's node, each object once,
+// or takes what another pod's nodeObjects has read since then.
 type nodeObjects struct {
 	ctx    context.Context // of one dispatch, or refresh
 	client kubernetes.Interface
@@ -28,38 +29,46 @@ type nodeObjects struct {
 	agent  *itzo.Client
 	tokens *tokens
 	clock  clock.PassiveClock
+	since  time.Time
 
-	configMaps map[string]*corev1.ConfigMap // nil: it does not exist
-	secrets    map[string]*corev1.Secret
+	sharedConfigMaps *sharedReads[corev1.ConfigMap]
+	sharedSecrets    *sharedReads[corev1.Secret]
+	configMaps       map[string]*corev1.ConfigMap // nil: it does not exist
+	secrets          map[string]*corev1.Secret
 }
 
 func (c *Controller) objectsOf(ctx context.Context, d delivery) *nodeObjects {
 	return &nodeObjects{
-		ctx: ctx, client: d.node, pod: d.pod, agent: d.agent, tokens: &d.given.tokens, clock: c.Clock,
+		ctx: ctx, client: d.node, pod: d.pod, agent: d.agent, tokens: &d.given.tokens, clock: c.Clock, since: d.since,
+		sharedConfigMaps: c.configMaps, sharedSecrets: c.secrets,
 		configMaps: map[string]*corev1.ConfigMap{}, secrets: map[string]*corev1.Secret{},
 	}
 }
 
 func (o *nodeObjects) ConfigMap(name string) (*corev1.ConfigMap, error) {
-	return readOnce(o.configMaps, name, func() (*corev1.ConfigMap, error) {
+	return readOnce(o, o.configMaps, o.sharedConfigMaps, name, func() (*corev1.ConfigMap, error) {
 		return o.client.CoreV1().ConfigMaps(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
 	})
 }
 
 func (o *nodeObjects) Secret(name string) (*corev1.Secret, error) {
-	return readOnce(o.secrets, name, func() (*corev1.Secret, error) {
+	return readOnce(o, o.secrets, o.sharedSecrets, name, func() (*corev1.Secret, error) {
 		return o.client.CoreV1().Secrets(o.pod.Namespace).Get(o.ctx, name, metav1.GetOptions{})
 	})
 }
 
-func readOnce[T any](known map[string]*T, name string, read func() (*T, error)) (*T, error) {
+func readOnce[T any](o *nodeObjects, known map[string]*T, shared *sharedReads[T], name string, read func() (*T, error)) (*T, error) {
 	if object, read := known[name]; read {
 		return object, nil
 	}
-	object, err := read()
-	if apierrors.IsNotFound(err) {
-		object, err = nil, nil
-	}
+	key := objectKey{o.pod.Spec.NodeName, o.pod.Namespace, name}
+	object, err := shared.get(o.ctx, key, o.since, func() (*T, error) {
+		object, err := read()
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return object, err
+	})
 	if err != nil {
 		return nil, err
 	}

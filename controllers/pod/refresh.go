@@ -18,7 +18,8 @@ import (
 )
 
 // refreshEvery is how often what a running pod refers to is read again, so that
-// changes of ConfigMaps and Secrets are in its volumes within a minute; a part
+// changes of ConfigMaps and Secrets are in its volumes within a minute, though
+// what is read may be as old as sharedFor; a part
 // of it is left to chance, so that pods that were started together do not ask
 // together.
 const (
@@ -44,7 +45,7 @@ func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, 
 	if !changed && !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
 		return ctrl.Result{}
 	}
-	next := last.next
+	next, scheduled := last.next, false
 	switch {
 	case made.state == answered && made.err != nil:
 		log.FromContext(ctx).Info("Cannot refresh what the pod refers to", "error", errtext.Of(made.err))
@@ -55,11 +56,20 @@ func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, 
 		c.observers.start(s.pod.UID, callAwait, awaitTimeout, last.lacking.await)
 	case last.lacking != nil && awaited.state == answered && awaited.err == nil:
 		next = time.Time{}
+	default:
+		scheduled = true
 	}
 	if left := next.Sub(c.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}
 	}
-	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given}
+	d, err := c.deliveryOf(ctx, s, agent, seen)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "Cannot refresh what the pod refers to")
+		return ctrl.Result{RequeueAfter: refreshAfter()}
+	}
+	if scheduled {
+		d.since = d.since.Add(-sharedFor)
+	}
 	c.observers.start(s.pod.UID, callRefresh, refreshTimeout, func(ctx context.Context) error {
 		if seen.generation != "" {
 			return c.renewUnits(ctx, unitDelivery{d, s.cell.Status.IP})

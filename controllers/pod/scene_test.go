@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -40,6 +41,8 @@ type scene struct {
 	logs      *lastlogs.Store
 	ca        *pki.CA
 	clock     *shiftedClock
+	// nodes is what nodes' clients are made from.
+	nodes *rest.Config
 }
 
 // shiftedClock is the real time, moved on by hand.
@@ -64,7 +67,8 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	class := "c" + rand.String(6)
-	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(1 << 20), clock: &shiftedClock{}}
+	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(1 << 20), clock: &shiftedClock{},
+		nodes: cluster.operator}
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	s.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: s.namespace}})
 	s.addNode(s.node, map[string]string{v1beta1.LabelCellClass: class})
@@ -112,7 +116,7 @@ func (s *scene) operator() (stop func()) {
 		s.t.Fatal(err)
 	}
 	err = pod.New(pod.Options{
-		Client: mgr.GetClient(), Live: live, Nodes: virtualnode.NewClients(cluster.operator), Agents: cellagent.New(s.ca, time.Now),
+		Client: mgr.GetClient(), Live: live, Nodes: virtualnode.NewClients(s.nodes), Agents: cellagent.New(s.ca, time.Now),
 		Events: mgr.GetEventRecorder("kip"), Logs: s.logs, Clock: s.clock,
 	}).SetupWithManager(mgr)
 	if err != nil {

@@ -2,46 +2,41 @@ package agent
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/podfields"
 )
 
 const (
-	maxNameservers = 3
-	maxResolvConf  = 64 << 10
+	maxResolvConf = 64 << 10
+	resolvConf    = "/etc/resolv.conf"
+	// resolvedConf is where systemd-resolved has the servers that it asks itself.
+	resolvedConf = "/run/systemd/resolve/resolv.conf"
 )
 
 // dnsFor is the pod's resolv.conf; nil means that of the cell. For the policies
 // that mean the cluster's DNS the operator puts that into dnsConfig.
 func (a *Agent) dnsFor(pod *corev1.Pod) (*DNS, error) {
 	config := pod.Spec.DNSConfig
-	if config == nil {
-		return nil, nil
-	}
-	dns := &DNS{}
-	if usesCellDNS(pod) {
-		var err error
-		if dns, err = a.cellDNS(); err != nil {
+	if config == nil || usesCellDNS(pod) {
+		own, asItIs, err := a.cellDNS(pod.Spec.HostNetwork)
+		if err != nil || config == nil && asItIs {
 			return nil, err
 		}
+		config = podfields.MergeDNS(own, config)
 	}
-	dns.Servers = unique(append(dns.Servers, config.Nameservers...))
-	dns.Servers = dns.Servers[:min(len(dns.Servers), maxNameservers)]
-	dns.Searches = unique(append(dns.Searches, config.Searches...))
+	config = podfields.LimitDNS(config)
+	dns := &DNS{Servers: config.Nameservers, Searches: config.Searches}
 	for _, option := range config.Options {
-		dns.Options = slices.DeleteFunc(dns.Options, func(old string) bool {
-			name, _, _ := strings.Cut(old, ":")
-			return name == option.Name
-		})
-		if option.Value != nil {
-			dns.Options = append(dns.Options, option.Name+":"+*option.Value)
-		} else {
-			dns.Options = append(dns.Options, option.Name)
-		}
+		dns.Options = append(dns.Options, podfields.OptionText(option))
 	}
 	return dns, nil
 }
@@ -53,17 +48,47 @@ func usesCellDNS(pod *corev1.Pod) bool {
 	return policy == corev1.DNSDefault || policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork
 }
 
-func (a *Agent) cellDNS() (*DNS, error) {
-	file, err := a.config.Host.OpenFile("/etc/resolv.conf")
-	if err != nil {
-		return nil, fmt.Errorf("reading the cell's resolv.conf: %w", err)
+// cellDNS is what the cell itself asks. Where that is a server of the cell's own,
+// which no other network namespace reaches, it is what systemd-resolved asks.
+// asItIs: the cell's file says the same.
+func (a *Agent) cellDNS(hostNetwork bool) (own *corev1.PodDNSConfig, asItIs bool, err error) {
+	own, err = a.readResolvConf(resolvConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &corev1.PodDNSConfig{}, true, nil
 	}
-	defer file.Close()
-	return parseResolvConf(io.LimitReader(file, maxResolvConf))
+	if err != nil || hostNetwork || !allLoopback(own.Nameservers) {
+		return own, true, err
+	}
+	asked, err := a.readResolvConf(resolvedConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return own, true, nil
+	}
+	return asked, false, err
 }
 
-func parseResolvConf(r io.Reader) (*DNS, error) {
-	dns := &DNS{}
+func (a *Agent) readResolvConf(path string) (*corev1.PodDNSConfig, error) {
+	file, err := a.config.Host.OpenFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the cell's %s: %w", path, err)
+	}
+	defer file.Close()
+	config, err := parseResolvConf(io.LimitReader(file, maxResolvConf))
+	if err != nil {
+		return nil, fmt.Errorf("reading the cell's %s: %w", path, err)
+	}
+	return config, nil
+}
+
+func allLoopback(servers []string) bool {
+	return len(servers) > 0 && !slices.ContainsFunc(servers, func(server string) bool {
+		address, err := netip.ParseAddr(server)
+		return err != nil || !address.IsLoopback()
+	})
+}
+
+// parseResolvConf reads resolv.conf(5) and leaves out what it does not know.
+func parseResolvConf(r io.Reader) (*corev1.PodDNSConfig, error) {
+	config := &corev1.PodDNSConfig{}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -72,26 +97,22 @@ func parseResolvConf(r io.Reader) (*DNS, error) {
 		}
 		switch fields[0] {
 		case "nameserver":
-			dns.Servers = append(dns.Servers, fields[1])
+			config.Nameservers = append(config.Nameservers, fields[1])
 		case "search", "domain":
-			dns.Searches = fields[1:]
+			config.Searches = fields[1:]
 		case "options":
-			dns.Options = append(dns.Options, fields[1:]...)
+			for _, field := range fields[1:] {
+				config.Options = append(config.Options, optionOf(field))
+			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading the cell's resolv.conf: %w", err)
-	}
-	return dns, nil
+	return config, lines.Err()
 }
 
-// unique keeps the first of equal texts.
-func unique(texts []string) []string {
-	var result []string
-	for _, text := range texts {
-		if !slices.Contains(result, text) {
-			result = append(result, text)
-		}
+func optionOf(text string) corev1.PodDNSConfigOption {
+	name, value, valued := strings.Cut(text, ":")
+	if !valued {
+		return corev1.PodDNSConfigOption{Name: name}
 	}
-	return result
+	return corev1.PodDNSConfigOption{Name: name, Value: &value}
 }

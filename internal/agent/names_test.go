@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"kip.elotl.co/internal/podfields"
 )
 
 // cellWithFiles is a cell of which only the files count.
@@ -57,6 +59,50 @@ func TestWhoseDNS(t *testing.T) {
 			t.Errorf("%s, hostNetwork %t: %v, %s", test.policy, test.hostNetwork, err, diff)
 		}
 	}
+}
+
+// TestServersOfTheCellItself: a stub resolver on the cell is out of a pod's reach,
+// but not of one in the cell's network.
+func TestServersOfTheCellItself(t *testing.T) {
+	const stub, asked = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch ec2.internal\n", "nameserver 10.0.0.2\nsearch ec2.internal\n"
+	two := "2"
+	resolved := map[string]string{resolvConf: stub, resolvedConf: asked}
+	for _, test := range []struct {
+		files       map[string]string
+		hostNetwork bool
+		config      *corev1.PodDNSConfig
+		want        *DNS
+	}{
+		{resolved, false, nil, &DNS{Servers: []string{"10.0.0.2"}, Searches: []string{"ec2.internal"}}},
+		{resolved, false, &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}}},
+			&DNS{Servers: []string{"10.0.0.2"}, Searches: []string{"ec2.internal"}, Options: []string{"ndots:2"}}},
+		{resolved, true, nil, nil},
+		{map[string]string{resolvConf: stub}, false, nil, nil},
+		{map[string]string{resolvConf: asked, resolvedConf: stub}, false, nil, nil},
+		{nil, false, nil, nil},
+		{nil, false, &corev1.PodDNSConfig{Searches: []string{"a"}}, &DNS{Searches: []string{"a"}}},
+	} {
+		a := &Agent{config: Config{Host: cellWithFiles{files: test.files}}}
+		got, err := a.dnsFor(&corev1.Pod{Spec: corev1.PodSpec{DNSPolicy: corev1.DNSDefault, HostNetwork: test.hostNetwork, DNSConfig: test.config}})
+		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+			t.Errorf("%v, hostNetwork %t: %v, %s", test.files, test.hostNetwork, err, diff)
+		}
+	}
+}
+
+// FuzzResolvConf: whatever the cell's file says, something comes of it.
+func FuzzResolvConf(f *testing.F) {
+	f.Add("nameserver 1.1.1.1\nsearch a b\noptions ndots:5 edns0 :\ndomain\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		config, err := parseResolvConf(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		limited := podfields.LimitDNS(podfields.MergeDNS(config, config))
+		if len(limited.Nameservers) > 3 || len(limited.Searches) > 32 {
+			t.Errorf("%+v", limited)
+		}
+	})
 }
 
 // TestHostsInTheCellsNetwork: the cell's own file, if it has one, with the pod's aliases.

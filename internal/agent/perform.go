@@ -226,8 +226,12 @@ func (a *Agent) sandboxSpec(j job, attempt uint32) (SandboxSpec, error) {
 	if err != nil {
 		return SandboxSpec{}, err
 	}
+	hostname, err := podfields.Nodename(j.pod)
+	if err != nil && !j.pod.Spec.HostNetwork { // else the name is the cell's
+		return SandboxSpec{}, err
+	}
 	return SandboxSpec{
-		Pod: j.pod, Attempt: attempt, Hostname: podfields.Hostname(j.pod), IP: j.ip, CellIP: j.cellIP, DNS: dns,
+		Pod: j.pod, Attempt: attempt, Hostname: hostname, IP: j.ip, CellIP: j.cellIP, DNS: dns,
 	}, nil
 }
 

@@ -8,11 +8,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-const maxHostname = 63
+// maxHostname is how many characters a DNS label has, maxNodename how many the
+// kernel's host name.
+const (
+	maxHostname = 63
+	maxNodename = 64
+)
 
 // Hostname is the pod's host name: as given, or the pod's name cut to what
-// Linux allows.
+// a DNS label allows.
 func Hostname(pod *corev1.Pod) string {
+	if override := pod.Spec.HostnameOverride; override != nil {
+		return *override
+	}
 	name := pod.Spec.Hostname
 	if name == "" {
 		name = pod.Name
@@ -21,6 +29,29 @@ func Hostname(pod *corev1.Pod) string {
 		name = strings.TrimRight(name[:maxHostname], "-.")
 	}
 	return name
+}
+
+// Nodename is the host name that the pod's processes see: with setHostnameAsFQDN
+// the full one. The error is the kubelet's about one that Linux cannot hold.
+func Nodename(pod *corev1.Pod) (string, error) {
+	name, domain := Hostname(pod), domain(pod)
+	if asFQDN := pod.Spec.SetHostnameAsFQDN; asFQDN == nil || !*asFQDN || domain == "" {
+		return name, nil
+	}
+	full := name + "." + domain
+	if len(full) > maxNodename {
+		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)",
+			full, maxNodename, len(full))
+	}
+	return full, nil
+}
+
+// domain is what the pod's full name has behind its host name; empty: it has none.
+func domain(pod *corev1.Pod) string {
+	if pod.Spec.Subdomain == "" || pod.Spec.HostnameOverride != nil {
+		return ""
+	}
+	return pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + clusterDomain(pod)
 }
 
 // HostsFile is /etc/hosts of the pod's containers, as the kubelet writes it.
@@ -34,8 +65,8 @@ func HostsFile(pod *corev1.Pod, ip netip.Addr) string {
 		"fe00::1\tip6-allnodes\n" +
 		"fe00::2\tip6-allrouters\n")
 	name := Hostname(pod)
-	if pod.Spec.Subdomain != "" {
-		fmt.Fprintf(&out, "%s\t%s.%s.%s.svc.%s\t%s\n", ip, name, pod.Spec.Subdomain, pod.Namespace, clusterDomain(pod), name)
+	if domain := domain(pod); domain != "" {
+		fmt.Fprintf(&out, "%s\t%s.%s\t%s\n", ip, name, domain, name)
 	} else {
 		fmt.Fprintf(&out, "%s\t%s\n", ip, name)
 	}

@@ -229,27 +229,20 @@ func ownMounts(files []ownFile, own []itzo.VolumeMount) []itzo.VolumeMount {
 	return mounts
 }
 
-// maxNameservers is how many the C library asks.
-const maxNameservers = 3
-
 func resolvConf(config *corev1.PodDNSConfig) string {
+	config = podfields.LimitDNS(config)
 	var out strings.Builder
-	for _, server := range config.Nameservers[:min(len(config.Nameservers), maxNameservers)] {
+	for _, server := range config.Nameservers {
 		fmt.Fprintf(&out, "nameserver %s\n", server)
 	}
 	if len(config.Searches) > 0 {
 		fmt.Fprintf(&out, "search %s\n", strings.Join(config.Searches, " "))
 	}
-	for i, option := range config.Options {
-		if i == 0 {
-			out.WriteString("options")
-		}
-		out.WriteString(" " + option.Name)
-		if option.Value != nil {
-			out.WriteString(":" + *option.Value)
-		}
-	}
 	if len(config.Options) > 0 {
+		out.WriteString("options")
+		for _, option := range config.Options {
+			out.WriteString(" " + podfields.OptionText(option))
+		}
 		out.WriteString("\n")
 	}
 	return out.String()

@@ -14,7 +14,8 @@ import (
 // grace period and the deadline, the environment, which counts from the next start on, as
 // the kubelet has it with references that resolve to something new, and resources:
 // the agent says by the condition PodResizePending that those stay as they were. Ephemeral
-// containers may be added.
+// containers may be added. The DNS configuration is partly the class's, and counts from
+// the pod's next sandbox on.
 func Changes(old, new *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	was, is := lasting(old), lasting(new)
@@ -52,6 +53,7 @@ func lasting(pod *corev1.Pod) *corev1.PodSpec {
 	spec.TerminationGracePeriodSeconds = nil
 	spec.ActiveDeadlineSeconds = nil
 	spec.Resources = nil
+	spec.DNSPolicy, spec.DNSConfig = "", nil
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
 			containers[i].Env = nil

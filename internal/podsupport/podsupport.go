@@ -92,7 +92,7 @@ func (c *checker) pod(spec *corev1.PodSpec, path *field.Path) {
 	if own := take(&spec.Resources); own != nil {
 		c.resources(*own, path.Child("resources"))
 	}
-	forget(&spec.SetHostnameAsFQDN, false)
+	spec.SetHostnameAsFQDN, spec.HostnameOverride = nil, nil
 	forget(&spec.HostUsers, true)
 	if spec.OS != nil && spec.OS.Name == corev1.Linux {
 		spec.OS = nil

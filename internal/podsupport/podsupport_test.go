@@ -235,7 +235,8 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 			"nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
 			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
-			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates", "hostname", "subdomain", "hostAliases",
+			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates",
+			"hostname", "hostnameOverride", "setHostnameAsFQDN", "subdomain", "hostAliases",
 			"dnsConfig", "securityContext", "resources", "volumes", "initContainers", "containers", "ephemeralContainers",
 			"hostUsers", // true is the default
 			"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace",

@@ -1,0 +1,68 @@
+package podfields
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// What of a pod's DNS configuration counts, as the kubelet has it (Kubernetes
+// documentation, "DNS for Services and Pods").
+const (
+	maxNameservers = 3
+	maxSearches    = 32
+	// maxSearchLine is how many characters the search list has, with blanks between.
+	maxSearchLine = 2048
+	// maxSearch is how many a domain has: some C libraries abort on longer ones.
+	maxSearch = 253
+)
+
+// MergeDNS adds what a pod says to what it would have otherwise: servers and
+// searches come behind, each once; an option takes the place of those of its name.
+func MergeDNS(base, own *corev1.PodDNSConfig) *corev1.PodDNSConfig {
+	if own == nil {
+		own = &corev1.PodDNSConfig{}
+	}
+	merged := &corev1.PodDNSConfig{
+		Nameservers: unique(base.Nameservers, own.Nameservers),
+		Searches:    unique(base.Searches, own.Searches),
+		Options:     slices.Clone(base.Options),
+	}
+	for _, option := range own.Options {
+		merged.Options = slices.DeleteFunc(merged.Options, func(old corev1.PodDNSConfigOption) bool { return old.Name == option.Name })
+		merged.Options = append(merged.Options, option)
+	}
+	return merged
+}
+
+// LimitDNS cuts a configuration to what counts of it.
+func LimitDNS(config *corev1.PodDNSConfig) *corev1.PodDNSConfig {
+	searches := slices.Clone(config.Searches[:min(len(config.Searches), maxSearches)])
+	searches = slices.DeleteFunc(searches, func(search string) bool { return len(search) > maxSearch })
+	for len(strings.Join(searches, " ")) > maxSearchLine {
+		searches = searches[:len(searches)-1]
+	}
+	return &corev1.PodDNSConfig{
+		Nameservers: config.Nameservers[:min(len(config.Nameservers), maxNameservers)], Searches: searches, Options: config.Options,
+	}
+}
+
+// OptionText is an option as it stands in resolv.conf.
+func OptionText(option corev1.PodDNSConfigOption) string {
+	if option.Value == nil {
+		return option.Name
+	}
+	return option.Name + ":" + *option.Value
+}
+
+// unique has the first of equal texts.
+func unique(lists ...[]string) []string {
+	var result []string
+	for _, text := range slices.Concat(lists...) {
+		if !slices.Contains(result, text) {
+			result = append(result, text)
+		}
+	}
+	return result
+}
