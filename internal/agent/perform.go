@@ -150,7 +150,7 @@ func (a *Agent) provideImage(ctx context.Context, j job) result {
 }
 
 func (a *Agent) startContainer(ctx context.Context, j job) result {
-	spec, err := a.containerSpec(j)
+	spec, err := a.containerSpec(ctx, j)
 	if err != nil {
 		return result{err: err, reason: reasonCreateConfig}
 	}
@@ -164,7 +164,7 @@ func (a *Agent) startContainer(ctx context.Context, j job) result {
 	return result{}
 }
 
-func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
+func (a *Agent) containerSpec(ctx context.Context, j job) (ContainerSpec, error) {
 	if err := checkNonRoot(j.pod, j.spec, j.image); err != nil {
 		return ContainerSpec{}, err
 	}
@@ -189,6 +189,10 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
+	devices, err := a.devices(ctx, j.pod, j.spec)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
 	return ContainerSpec{
 		Sandbox:        sandbox,
 		SandboxID:      j.sandbox.ID,
@@ -199,6 +203,7 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 		Args:           expandAll(j.spec.Args, values),
 		Env:            env,
 		Mounts:         mounts,
+		Devices:        devices,
 		MemoryCapacity: a.config.Host.Resources().MemoryBytes,
 	}, nil
 }

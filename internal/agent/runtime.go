@@ -36,6 +36,10 @@ type Runtime interface {
 	// PullImage fetches an image; credentials may be nil.
 	PullImage(ctx context.Context, name string, credentials *itzo.RegistryCredentials) (Image, error)
 
+	// Devices lists the cell's devices of one resource that podsupport.IsDevice
+	// knows, in their order; that there are none is an error, which says why.
+	Devices(ctx context.Context, resource corev1.ResourceName) ([]Device, error)
+
 	// CreateContainer answers the new container's ID.
 	CreateContainer(ctx context.Context, container ContainerSpec) (string, error)
 	StartContainer(ctx context.Context, id string) error
@@ -106,6 +110,7 @@ type ContainerSpec struct {
 	Command, Args []string
 	Env           []corev1.EnvVar
 	Mounts        []Mount
+	Devices       []Device
 	// MemoryCapacity is the cell's, in bytes: the OOM score depends on it.
 	MemoryCapacity int64
 }

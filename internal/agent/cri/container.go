@@ -146,6 +146,7 @@ func containerConfig(spec agent.ContainerSpec) *runtimeapi.ContainerConfig {
 			Propagation: propagation(mount.Propagation),
 		})
 	}
+	giveDevices(config, spec.Devices)
 	return config
 }
 

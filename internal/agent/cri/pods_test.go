@@ -58,6 +58,7 @@ func testPods(t *testing.T, dir string) {
 		"init containers":   testInitContainers,
 		"probes and hooks":  testProbesAndHooks,
 		"stop signal":       testStopSignal,
+		"devices":           testDevices,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c.newCell(t)) })
