@@ -58,6 +58,7 @@ func (c *Controller) parameters(ctx context.Context, s *scope) (outcome, error) 
 		return proceed(), nil
 	}
 	if wait := c.stores.due(uid); wait > 0 {
+		s.storeErr = c.stores.failure(uid)
 		return outcome{after: wait}, nil
 	}
 	if ready {
@@ -245,6 +246,7 @@ type stores struct {
 type storeNote struct {
 	state  storeState
 	next   time.Time // when to look again
+	err    error     // of the last try
 	digest string    // of what was written
 }
 
@@ -258,7 +260,7 @@ func (s *stores) note(uid types.UID, state storeState, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.cells[uid]
-	is.next = s.clock.Now().Add(storeAgain)
+	is.next, is.err = s.clock.Now().Add(storeAgain), err
 	if err != nil {
 		is.next = s.clock.Now().Add(storeRetry)
 	} else {
@@ -278,6 +280,13 @@ func (s *stores) state(uid types.UID) storeState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cells[uid].state
+}
+
+// failure is why the last try failed, nil when it did not.
+func (s *stores) failure(uid types.UID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cells[uid].err
 }
 
 func (s *stores) wrote(uid types.UID, digest string) {

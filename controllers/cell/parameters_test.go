@@ -114,6 +114,10 @@ func TestStoreRefuses(t *testing.T) {
 	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "AccessDeniedException"}}})
 	cell := b.cell()
 	b.unready(cell, v1beta1.ReasonNotAuthorized, "storing the cell's parameters", "ssm:PutParameter")
+	b.pokeAndWait(cell) // the next look, which tries nothing, says the same
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(cell), cell); err != nil || readyReason(cell) != v1beta1.ReasonNotAuthorized {
+		t.Errorf("then it is %s: %v", readyReason(cell), err)
+	}
 	b.cloud.Spoil(t, faults.Plan{})
 	b.ready(cell)
 	b.waitForParameters(0)
