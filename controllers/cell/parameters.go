@@ -133,7 +133,8 @@ func (c *Controller) secrets(s *scope, attempt *v1beta1.LaunchAttempt, parameter
 	return out
 }
 
-// store writes what is not there as this process has written it, and deletes
+// store writes what is not there as this process has written it, for a cell that
+// takes long all of it, and deletes
 // what does not belong to it: another number of chunks.
 func (c *Controller) store(ctx context.Context, s *scope, secrets []cloud.Secret) error {
 	digest := digestOf(secrets)
@@ -155,7 +156,8 @@ func (c *Controller) store(ctx context.Context, s *scope, secrets []cloud.Secret
 	if err := c.Cloud.DeleteSecrets(ctx, leftover); err != nil {
 		return err
 	}
-	known := c.stores.written(s.cell.UID) == digest
+	// What somebody has overwritten would keep the cell waiting for ever.
+	known := c.stores.written(s.cell.UID) == digest && !c.slowToBoot(s.cell)
 	for _, secret := range slices.Backward(secrets) { // whoever finds the first chunk finds all
 		if known && slices.Contains(there, secret.Name) {
 			continue
