@@ -58,6 +58,7 @@ func (c *Controller) parameters(ctx context.Context, s *scope) (outcome, error) 
 		return proceed(), nil
 	}
 	if wait := c.stores.due(uid); wait > 0 {
+		s.storeErr = c.stores.failure(uid)
 		return outcome{after: wait}, nil
 	}
 	if ready {
@@ -132,7 +133,8 @@ func (c *Controller) secrets(s *scope, attempt *v1beta1.LaunchAttempt, parameter
 	return out
 }
 
-// store writes what is not there as this process has written it, and deletes
+// store writes what is not there as this process has written it, for a cell that
+// takes long all of it, and deletes
 // what does not belong to it: another number of chunks.
 func (c *Controller) store(ctx context.Context, s *scope, secrets []cloud.Secret) error {
 	digest := digestOf(secrets)
@@ -154,7 +156,8 @@ func (c *Controller) store(ctx context.Context, s *scope, secrets []cloud.Secret
 	if err := c.Cloud.DeleteSecrets(ctx, leftover); err != nil {
 		return err
 	}
-	known := c.stores.written(s.cell.UID) == digest
+	// What somebody has overwritten would keep the cell waiting for ever.
+	known := c.stores.written(s.cell.UID) == digest && !c.slowToBoot(s.cell)
 	for _, secret := range slices.Backward(secrets) { // whoever finds the first chunk finds all
 		if known && slices.Contains(there, secret.Name) {
 			continue
@@ -245,6 +248,7 @@ type stores struct {
 type storeNote struct {
 	state  storeState
 	next   time.Time // when to look again
+	err    error     // of the last try
 	digest string    // of what was written
 }
 
@@ -258,7 +262,7 @@ func (s *stores) note(uid types.UID, state storeState, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.cells[uid]
-	is.next = s.clock.Now().Add(storeAgain)
+	is.next, is.err = s.clock.Now().Add(storeAgain), err
 	if err != nil {
 		is.next = s.clock.Now().Add(storeRetry)
 	} else {
@@ -278,6 +282,13 @@ func (s *stores) state(uid types.UID) storeState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cells[uid].state
+}
+
+// failure is why the last try failed, nil when it did not.
+func (s *stores) failure(uid types.UID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cells[uid].err
 }
 
 func (s *stores) wrote(uid types.UID, digest string) {

@@ -11,6 +11,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/ssm"
+	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/test/fixture"
 )
 
@@ -96,6 +97,17 @@ func TestParametersOfABootingCell(t *testing.T) {
 	b.clock.Advance(storeAgain)
 	b.poke(cell)
 	b.waitForParameters(1)
+	if err := b.cloud.PutSecret(t.Context(), cloud.Secret{Name: p.Name, Value: "somebody's", Tags: p.Tags}); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(slowBoot + storeAgain)
+	b.poke(cell)
+	fixture.Eventually(t, "the parameter is as it was", func(context.Context) error {
+		if value := b.stored()[0].Latest().Value; !strings.Contains(value, "server.key") {
+			return fmt.Errorf("it is %q", value)
+		}
+		return nil
+	})
 	b.stop()
 	b.start() // whoever goes on finds the parameter there
 	b.poke(cell)
@@ -114,6 +126,10 @@ func TestStoreRefuses(t *testing.T) {
 	b.cloud.Spoil(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "AccessDeniedException"}}})
 	cell := b.cell()
 	b.unready(cell, v1beta1.ReasonNotAuthorized, "storing the cell's parameters", "ssm:PutParameter")
+	b.pokeAndWait(cell) // the next look, which tries nothing, says the same
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(cell), cell); err != nil || readyReason(cell) != v1beta1.ReasonNotAuthorized {
+		t.Errorf("then it is %s: %v", readyReason(cell), err)
+	}
 	b.cloud.Spoil(t, faults.Plan{})
 	b.ready(cell)
 	b.waitForParameters(0)

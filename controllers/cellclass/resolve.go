@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -217,10 +218,26 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 	}
 	rules := selection.NewRules(index, selection.ClassOf(class))
 	if !rules.Any() {
-		return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
+		return noType(class)
 	}
 	class.Status.Architecture = rules.Architecture(&described).String()
 	return nil
+}
+
+// noType says why the class leaves no type.
+func noType(class *v1beta1.CellClass) error {
+	var images []string
+	for _, image := range class.Status.Images {
+		images = append(images, image.Architecture)
+	}
+	slices.Sort(images)
+	images = slices.Compact(images)
+	allowed := class.Spec.Architectures
+	if len(allowed) > 0 && !slices.ContainsFunc(images, func(a string) bool { return slices.Contains(allowed, a) }) {
+		return found(v1beta1.ReasonNoFittingType, "spec.bootImageSpec: there are images for %s only, and spec.architectures allows %s: add one of either",
+			strings.Join(images, " and "), strings.Join(allowed, " and "))
+	}
+	return found(v1beta1.ReasonNoFittingType, "spec.instanceTypes, spec.architectures and spec.bootImageSpec together leave no instance type of this region")
 }
 
 // pathOf finds the list element that a KindNotFound is about.

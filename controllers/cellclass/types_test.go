@@ -16,18 +16,22 @@ import (
 
 // TestNoTypeIsLeft: each field for itself is right, and nothing fits them all.
 func TestNoTypeIsLeft(t *testing.T) {
-	for name, spec := range map[string]func(*v1beta1.CellClassSpec){
-		"pattern":  func(s *v1beta1.CellClassSpec) { s.InstanceTypes.Allowed = []v1beta1.TypePattern{"z9*"} },
-		"excluded": func(s *v1beta1.CellClassSpec) { s.InstanceTypes.Excluded = []v1beta1.TypePattern{"*"} },
-		"no image": func(s *v1beta1.CellClassSpec) {
+	all := []string{"spec.instanceTypes", "spec.architectures", "spec.bootImageSpec"}
+	for name, test := range map[string]struct {
+		edit  func(*v1beta1.CellClassSpec)
+		texts []string
+	}{
+		"pattern":  {func(s *v1beta1.CellClassSpec) { s.InstanceTypes.Allowed = []v1beta1.TypePattern{"z9*"} }, all},
+		"excluded": {func(s *v1beta1.CellClassSpec) { s.InstanceTypes.Excluded = []v1beta1.TypePattern{"*"} }, all},
+		"no image": {func(s *v1beta1.CellClassSpec) {
 			s.Architectures = []string{"arm64"}
-			s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002"} // of amd64
-		},
+			s.BootImageSpec = v1beta1.BootImageSpec{ImageIDs: "ami-0c0ffee0000000002"}
+		}, []string{"spec.bootImageSpec: there are images for amd64 only", "spec.architectures allows arm64"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t).start()
-			class := b.class(spec)
-			b.unready(class, v1beta1.ReasonNoFittingType, "spec.instanceTypes", "spec.architectures", "spec.bootImageSpec")
+			class := b.class(test.edit)
+			b.unready(class, v1beta1.ReasonNoFittingType, test.texts...)
 			edit(b, class, func(c *v1beta1.CellClass) {
 				c.Spec.InstanceTypes, c.Spec.Architectures = v1beta1.InstanceTypesSpec{}, nil
 			})

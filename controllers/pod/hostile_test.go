@@ -77,8 +77,10 @@ func TestHostileAgents(t *testing.T) {
 		return func(w http.ResponseWriter) { _, _ = io.WriteString(w, answer) }
 	}
 	tests := map[string]func(types.UID) func(http.ResponseWriter){
-		"garbage":     func(types.UID) func(http.ResponseWriter) { return text("{" + lies) },
-		"other types": func(types.UID) func(http.ResponseWriter) { return text(`{"podUID":{"` + lies + `":1},"unitStatus":"` + lies + `"}`) },
+		"garbage": func(types.UID) func(http.ResponseWriter) { return text("{" + lies) },
+		"other types": func(types.UID) func(http.ResponseWriter) {
+			return text(`{"podUID":{"` + lies + `":1},"unitStatus":"` + lies + `"}`)
+		},
 		"endless": func(types.UID) func(http.ResponseWriter) {
 			return func(w http.ResponseWriter) {
 				for {

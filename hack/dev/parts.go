@@ -108,7 +108,7 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	p.args = append(p.args, "--boot=sandbox", "--keep-instances", "--fabric="+e.fabric().Name, "--cellinit="+e.bin("cellinit"),
 		"--registry="+at.Registry, "--hide="+e.Root+","+e.Dir)
 	if own := e.bin("containerd2"); program(filepath.Join(own, "containerd"))() {
-		p.args = append(p.args, "--containerd=kip-cell-al2023-*="+own)
+		p.args = append(p.args, "--containerd=kip-cell-al2023-*="+own, "--containerd=kip-cell-gpu-*="+own)
 	}
 	return p, nil
 }

@@ -161,7 +161,7 @@ func (a *Agent) createAndStart(ctx context.Context, j job) (string, result) {
 	if err := checkTarget(j); err != nil {
 		return "", result{err: err, reason: reasonCreateConfig}
 	}
-	spec, err := a.containerSpec(j)
+	spec, err := a.containerSpec(ctx, j)
 	if err != nil {
 		return "", result{err: err, reason: reasonCreateConfig}
 	}
@@ -177,7 +177,7 @@ func (a *Agent) createAndStart(ctx context.Context, j job) (string, result) {
 	return id, result{}
 }
 
-func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
+func (a *Agent) containerSpec(ctx context.Context, j job) (ContainerSpec, error) {
 	if err := checkNonRoot(j.pod, j.spec, j.image); err != nil {
 		return ContainerSpec{}, err
 	}
@@ -206,6 +206,10 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 	if err != nil {
 		return ContainerSpec{}, err
 	}
+	devices, err := a.devices(ctx, j.pod, j.spec)
+	if err != nil {
+		return ContainerSpec{}, err
+	}
 	return ContainerSpec{
 		Sandbox:        sandbox,
 		SandboxID:      j.sandbox.ID,
@@ -217,6 +221,7 @@ func (a *Agent) containerSpec(j job) (ContainerSpec, error) {
 		Env:            env,
 		Mounts:         mounts,
 		TargetID:       j.target,
+		Devices:        devices,
 		MemoryCapacity: a.config.Host.Resources().MemoryBytes,
 	}, nil
 }

@@ -37,6 +37,10 @@ type Runtime interface {
 	// PullImage fetches an image; credentials may be nil.
 	PullImage(ctx context.Context, name string, credentials *itzo.RegistryCredentials) (Image, error)
 
+	// Devices lists the cell's devices of one resource that podsupport.IsDevice
+	// knows, in their order; that there are none is an error, which says why.
+	Devices(ctx context.Context, resource corev1.ResourceName) ([]Device, error)
+
 	// CreateContainer answers the new container's ID.
 	CreateContainer(ctx context.Context, container ContainerSpec) (string, error)
 	StartContainer(ctx context.Context, id string) error
@@ -120,6 +124,7 @@ type ContainerSpec struct {
 	// TargetID is the container whose process namespace is used; empty: as the
 	// pod says.
 	TargetID string
+	Devices  []Device
 	// MemoryCapacity is the cell's, in bytes: the OOM score depends on it.
 	MemoryCapacity int64
 }

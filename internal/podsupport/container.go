@@ -56,11 +56,11 @@ func (c *checker) container(container *corev1.Container, path *field.Path) {
 func (c *checker) resources(resources corev1.ResourceRequirements, path *field.Path) {
 	for _, name := range slices.Sorted(maps.Keys(resources.Limits)) {
 		oneOf(c, path.Child("limits").Key(string(name)), name,
-			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage)
+			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, ResourceGPU, ResourceNeuron)
 	}
 	for _, name := range slices.Sorted(maps.Keys(resources.Requests)) {
 		oneOf(c, path.Child("requests").Key(string(name)), name,
-			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage)
+			corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, ResourceGPU, ResourceNeuron)
 	}
 	resources.Limits, resources.Requests = nil, nil
 	c.leftovers(&resources, path)

@@ -152,8 +152,8 @@ func TestRefusedByPath(t *testing.T) {
 		{"host port", func(s *corev1.PodSpec) { s.Containers[0].Ports[0].HostPort = 80 },
 			[]string{"spec.containers[0].ports[0].hostPort"}},
 		{"device", func(s *corev1.PodSpec) {
-			s.Containers[0].Resources.Limits["nvidia.com/gpu"] = resource.MustParse("1")
-		}, []string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
+			s.Containers[0].Resources.Limits["example.com/gpu"] = resource.MustParse("1")
+		}, []string{"spec.containers[0].resources.limits[example.com/gpu]"}},
 		{"disk limit", func(s *corev1.PodSpec) {
 			s.Containers[0].Resources.Limits[corev1.ResourceEphemeralStorage] = resource.MustParse("1Gi")
 		}, nil},

@@ -128,8 +128,8 @@ func TestRefused(t *testing.T) {
 		},
 		"field": {"", `{hostUsers: false, containers: [{name: web, image: nginx}], volumes: [{name: v, nfs: {server: a, path: /}}]}`, class(),
 			[]string{"spec.hostUsers: ", "spec.volumes[0].nfs: "}},
-		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {nvidia.com/gpu: 1}}}]}`, class(),
-			[]string{"spec.containers[0].resources.limits[nvidia.com/gpu]"}},
+		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {example.com/gpu: 1}}}]}`, class(),
+			[]string{"spec.containers[0].resources.limits[example.com/gpu]"}},
 		"content of a volume": {"", `{containers: [{name: web, image: nginx}], volumes: [{name: v, downwardAPI: {items: [
 			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.ephemeral-storage}}]}}]}`, class(),
 			[]string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef"}},

@@ -19,6 +19,8 @@ type Spec struct {
 	Zone         string
 	VCPUs        int
 	MemoryMiB    int
+	// GPUs and Neurons are the type's accelerators that the image has the driver for.
+	GPUs, Neurons int
 	// PrivateIPs are the addresses of the primary interface, the primary one
 	// first. Only that one is to be configured in the guest.
 	PrivateIPs []netip.Addr

@@ -29,6 +29,9 @@ type Image struct {
 	// BootMode is legacy-bios, uefi or uefi-preferred; "" leaves it to the
 	// instance type.
 	BootMode string
+	// Driver is the accelerators that the image has the driver for: nvidia,
+	// neuron or "".
+	Driver string
 }
 
 // images has, of each kind, more than one date, so that "the newest" can be
@@ -82,18 +85,18 @@ func images() []Image {
 // of the kind from before HVM and ENA.
 func special() []Image {
 	var out []Image
-	own := func(id, kind, arch, bootMode string, gib int) {
+	own := func(id, kind, arch, bootMode, driver string, gib int) {
 		name := "kip-cell-" + kind + "-debian-13-" + debianArch(arch) + "-20260803"
 		out = append(out, Image{
 			ID: "ami-" + id, Name: name, Description: "Debian with the cell's boot chain: " + kind, Owner: Account, Architecture: arch, State: "available",
 			CreationDate: noon(2026, 8, 3), RootDevice: "/dev/xvda", SnapshotGiB: gib, SnapshotID: "snap-" + id,
-			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell-" + kind}, ENA: true, Virtualization: "hvm", BootMode: bootMode,
+			Tags: map[string]string{"Name": name, "elotl.co/image": "kip-cell-" + kind}, ENA: true, Virtualization: "hvm", BootMode: bootMode, Driver: driver,
 		})
 	}
-	own("0c0ffee0000000011", "gpu", X86, "uefi-preferred", 12)
-	own("0c0ffee0000000012", "gpu", ARM, "uefi", 12)
-	own("0c0ffee0000000013", "neuron", X86, "uefi-preferred", 10)
-	own("0c0ffee0000000014", "uefi", X86, "uefi", 4)
+	own("0c0ffee0000000011", "gpu", X86, "uefi-preferred", "nvidia", 12)
+	own("0c0ffee0000000012", "gpu", ARM, "uefi", "nvidia", 12)
+	own("0c0ffee0000000013", "neuron", X86, "uefi-preferred", "neuron", 10)
+	own("0c0ffee0000000014", "uefi", X86, "uefi", "", 4)
 	return append(out, Image{
 		ID: "ami-0a11ce00000000009", Name: "amzn-ami-pv-2018.03.0.20260803-x86_64-ebs", Description: "Amazon Linux AMI, paravirtual",
 		Owner: AmazonAccount, OwnerAlias: "amazon", Public: true, Architecture: X86, State: "available", CreationDate: noon(2026, 8, 3),

@@ -189,12 +189,25 @@ func (w *World) newInstance(req LaunchRequest, p plan, now time.Time) *Instance 
 func (w *World) spec(i *Instance) boot.Spec {
 	t, _ := w.Catalog.Type(i.InstanceType)
 	subnet, _ := w.Catalog.Subnet(i.SubnetID)
+	gpus, neurons := w.accelerators(i.ImageID, t)
 	return boot.Spec{
 		InstanceID: i.ID, InstanceType: i.InstanceType, ImageID: i.ImageID, Architecture: i.Architecture,
-		Region: w.Catalog.Region, Zone: i.Zone, VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB,
+		Region: w.Catalog.Region, Zone: i.Zone, VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB, GPUs: gpus, Neurons: neurons,
 		PrivateIPs: i.PrivateIPs, SubnetCIDR: subnet.CIDR, MAC: i.MAC,
 		UserData: i.UserData, InstanceProfileARN: i.ProfileARN, Metadata: i.Metadata,
 	}
+}
+
+// accelerators are those that the image shows of the type's.
+func (w *World) accelerators(imageID string, t catalog.InstanceType) (gpus, neurons int) {
+	image, _ := w.Catalog.Image(imageID)
+	switch {
+	case image.Driver == "nvidia" && t.GPU != nil && t.GPU.Manufacturer == "NVIDIA":
+		return t.GPU.Count, 0
+	case image.Driver == "neuron" && t.Neuron != nil:
+		return 0, t.Neuron.Count
+	}
+	return 0, 0
 }
 
 // newID is an id of the present form: 17 hexadecimal digits.

@@ -160,6 +160,7 @@ func containerConfig(spec agent.ContainerSpec, seccompDir string) *runtimeapi.Co
 			Propagation: propagation(mount.Propagation),
 		})
 	}
+	giveDevices(config, spec.Devices)
 	return config
 }
 

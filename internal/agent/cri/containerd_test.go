@@ -99,9 +99,10 @@ func containerdMajor(t *testing.T) int {
 // settings is the configuration, in the newest version that the containerd reads
 // and all later ones do.
 func (c *containerd) settings() string {
-	version, cri, plugins := 2, "io.containerd.grpc.v1.cri", fmt.Sprintf("bin_dir = %q", cniPlugins)
+	version, cri, plugins, devices := 2, "io.containerd.grpc.v1.cri", fmt.Sprintf("bin_dir = %q", cniPlugins), ""
 	if c.major >= 2 {
 		version, cri, plugins = 3, "io.containerd.cri.v1.runtime", fmt.Sprintf("bin_dirs = [%q]", cniPlugins)
+		devices = fmt.Sprintf("cdi_spec_dirs = [%q]", c.dir+"/cdi")
 	}
 	return fmt.Sprintf(`version = %[1]d
 root = %[2]q
@@ -111,10 +112,11 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   address = %[4]q
 [plugins.%[5]q]
   restrict_oom_score_adj = true
+  %[8]s
   [plugins.%[5]q.cni]
     %[6]s
     conf_dir = %[7]q
-`, version, c.dir+"/root", c.dir+"/state", c.dir+"/containerd.sock", cri, plugins, c.config.CNIDir)
+`, version, c.dir+"/root", c.dir+"/state", c.dir+"/containerd.sock", cri, plugins, c.config.CNIDir, devices)
 }
 
 func (c *containerd) waitForSocket() {
@@ -211,18 +213,19 @@ func writeBusybox(w io.Writer, program []byte) error {
 
 // cell is an agent on that containerd, with a client.
 type cell struct {
-	t         *testing.T
-	stateDir  string
-	config    cri.Config
-	authority *itzotest.Authority
-	client    *itzo.Client
-	stop      func()
+	containerd *containerd
+	t          *testing.T
+	stateDir   string
+	config     cri.Config
+	authority  *itzotest.Authority
+	client     *itzo.Client
+	stop       func()
 }
 
 // newCell makes an agent without a pod.
 func (c *containerd) newCell(t *testing.T) *cell {
 	t.Helper()
-	made := &cell{t: t, stateDir: filepath.Join(c.dir, "itzo-"+strconv.Itoa(c.pods)), config: c.config, authority: itzotest.NewAuthority(t)}
+	made := &cell{containerd: c, t: t, stateDir: filepath.Join(c.dir, "itzo-"+strconv.Itoa(c.pods)), config: c.config, authority: itzotest.NewAuthority(t)}
 	c.pods++
 	made.start()
 	t.Cleanup(func() { made.stop() })

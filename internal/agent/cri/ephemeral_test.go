@@ -24,7 +24,7 @@ func testEphemeral(t *testing.T, c *cell) {
 	if mounts := status.ContainerStatuses[0].VolumeMounts; len(mounts) != 1 || mounts[0].MountPath != "/data" {
 		t.Errorf("mounts: %+v", mounts)
 	}
-	if got := status.ContainerStatuses[0].User; c.containerd() >= 2 && (got == nil || got.Linux.UID != 1000 || got.Linux.GID != 3000) {
+	if got := status.ContainerStatuses[0].User; c.containerd.major >= 2 && (got == nil || got.Linux.UID != 1000 || got.Linux.GID != 3000) {
 		t.Errorf("user: %+v", got)
 	}
 	added := pod.DeepCopy()
@@ -64,14 +64,6 @@ func (c *cell) wantEvents(want ...string) {
 	}
 }
 
-// containerd is the major version of the cell's.
-func (c *cell) containerd() int {
-	c.t.Helper()
-	info, err := c.client.Info(c.t.Context())
-	must(c.t, err)
-	version := strings.TrimPrefix(info.Runtime.Version, "v")
-	return int(version[0] - '0')
-}
 
 // testOwnStopSignal: a stop signal of the pod's own comes before the image's, and
 // is refused where the runtime would ignore it.
@@ -84,7 +76,7 @@ func testOwnStopSignal(t *testing.T, c *cell) {
 	pod.Spec.OS = &corev1.PodOS{Name: corev1.Linux}
 	info, err := c.client.Info(t.Context())
 	must(t, err)
-	if errs := podsupport.Unsupported(pod, info); c.containerd() < 2 {
+	if errs := podsupport.Unsupported(pod, info); c.containerd.major < 2 {
 		if len(errs) != 1 || errs[0].Field != "spec.containers[0].lifecycle.stopSignal" {
 			t.Errorf("got %v", errs)
 		}

@@ -69,6 +69,7 @@ func testPods(t *testing.T, dir string) {
 		"profiles":          testProfiles,
 		"refused security":  testRefusedSecurity,
 		"not as root":       testNonRoot,
+		"devices":           testDevices,
 	}
 	maps.Copy(tests, resourceTests())
 	for name, test := range tests {

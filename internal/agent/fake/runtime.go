@@ -6,6 +6,7 @@ package fake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -31,6 +32,7 @@ type Runtime struct {
 	containers []*container
 	images     map[string]bool
 	stored     map[string]uint64
+	devices    []agent.Device
 }
 
 type container struct {
@@ -45,9 +47,18 @@ type container struct {
 	execs map[string]int
 }
 
-// NewRuntime makes a runtime without any pod.
-func NewRuntime() *Runtime {
-	return &Runtime{changed: func() {}, pods: map[string]types.UID{}, images: map[string]bool{}, stored: map[string]uint64{}}
+// NewRuntime makes a runtime without any pod, on a cell with some devices.
+func NewRuntime(devices ...agent.Device) *Runtime {
+	return &Runtime{changed: func() {}, pods: map[string]types.UID{}, images: map[string]bool{}, devices: devices, stored: map[string]uint64{}}
+}
+
+// Devices implements agent.Runtime.
+func (r *Runtime) Devices(_ context.Context, resource corev1.ResourceName) ([]agent.Device, error) {
+	found := without(r.devices, func(d agent.Device) bool { return d.Resource != resource })
+	if len(found) == 0 {
+		return nil, errors.New("the cell has no such device")
+	}
+	return found, nil
 }
 
 // Info implements agent.Runtime.

@@ -25,6 +25,7 @@ import (
 	"kip.elotl.co/hack/localaws/firstboot/userdata"
 	"kip.elotl.co/internal/agent"
 	"kip.elotl.co/internal/agent/fake"
+	"kip.elotl.co/internal/podsupport"
 )
 
 // Port is the agent's.
@@ -113,7 +114,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, power
 		return errors.Join(err, l.Close())
 	}
 	a, err := agent.New(agent.Config{
-		Version: version, Runtime: fake.NewRuntime(), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
+		Version: version, Runtime: fake.NewRuntime(devices(spec)...), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
 		PowerOffAfter: silence, Power: b.newPower(powerOff),
 		Host: fake.NewHost(agent.Resources{
 			MemoryBytes: int64(spec.MemoryMiB) << 20, CPUs: spec.VCPUs, BootID: spec.InstanceID + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
@@ -124,6 +125,18 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, power
 	}
 	log.Info("agent serves", "version", version)
 	return a.Serve(ctx, l, credentials)
+}
+
+// devices are the cell's accelerators as a real agent names them.
+func devices(spec boot.Spec) []agent.Device {
+	var all []agent.Device
+	for i := range spec.GPUs {
+		all = append(all, agent.Device{Resource: podsupport.ResourceGPU, Name: fmt.Sprintf("%s=%d", podsupport.ResourceGPU, i)})
+	}
+	for i := range spec.Neurons {
+		all = append(all, agent.Device{Resource: podsupport.ResourceNeuron, Name: fmt.Sprintf("/dev/neuron%d", i)})
+	}
+	return all
 }
 
 // listenLater plays a boot that takes its time: connections are refused until

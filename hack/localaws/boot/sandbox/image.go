@@ -18,6 +18,7 @@ func (b *Backend) image(spec boot.Spec) []entry {
 	entries = append(entries, identity(spec)...)
 	entries = append(entries, powerCommands()...)
 	entries = append(entries, b.containerd(spec)...)
+	entries = append(entries, deviceSpecification(spec)...)
 	for _, host := range b.cfg.Registries {
 		entries = append(entries, entry{filepath.Join("/etc/containerd/certs.d", host, "hosts.toml"), 0o644, hostsToml(host)})
 	}

@@ -49,6 +49,7 @@ func (b *Backend) entry(c *cell, spec boot.Spec) enter.Config {
 		Hostname:    shortHostname(spec),
 		Unified:     b.groups.Unified,
 		Hierarchies: b.groups.Hierarchies,
+		Devices:     devices(spec),
 		Args:        []string{"cellinit"},
 	}
 }

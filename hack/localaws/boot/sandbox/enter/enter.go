@@ -34,6 +34,8 @@ type Config struct {
 	Hostname          string
 	Unified           bool
 	Hierarchies       []cgroups.Hierarchy
+	// Devices are names below /dev of devices that are there and do nothing.
+	Devices []string
 	// Args and Env are what the process becomes: this same executable.
 	Args, Env []string
 }

@@ -24,7 +24,7 @@ func mountAll(cfg Config) error {
 			return err
 		}
 	}
-	if err := devices(filepath.Join(cfg.Root, "dev")); err != nil {
+	if err := devices(filepath.Join(cfg.Root, "dev"), cfg.Devices); err != nil {
 		return err
 	}
 	if err := mountCgroups(cfg); err != nil {
@@ -104,11 +104,14 @@ type node struct {
 }
 
 // devices fills the cell's /dev: what every machine has, and what containers
-// may ask for.
-func devices(dev string) error {
+// may ask for, and further ones that are like /dev/null.
+func devices(dev string, idle []string) error {
 	nodes := []node{
 		{"null", 1, 3, 0o666}, {"zero", 1, 5, 0o666}, {"full", 1, 7, 0o666}, {"random", 1, 8, 0o666}, {"urandom", 1, 9, 0o666},
 		{"tty", 5, 0, 0o666}, {"fuse", 10, 229, 0o666}, {"net/tun", 10, 200, 0o666},
+	}
+	for _, name := range idle {
+		nodes = append(nodes, node{name, 1, 3, 0o666})
 	}
 	for _, n := range nodes {
 		path := filepath.Join(dev, n.name)
