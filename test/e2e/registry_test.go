@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/dev"
+	"kip.elotl.co/hack/localaws/journal"
 	"kip.elotl.co/test/testenv"
 )
 
@@ -62,6 +64,7 @@ func TestPullsFromECR(t *testing.T) {
 		waitForPhase(t, env, pod, corev1.PodRunning)
 	}
 	tokens, err := env.Calls(t.Context(), calls, "GetAuthorizationToken")
+	tokens = slices.DeleteFunc(tokens, func(call journal.Entry) bool { return call.Code != "" }) // other cells', that may not
 	if err != nil || len(tokens) != len(pods) {
 		t.Errorf("%d tokens for %d pods, %v", len(tokens), len(pods), err)
 	}
