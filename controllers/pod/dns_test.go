@@ -37,7 +37,9 @@ func TestClassesDNS(t *testing.T) {
 	class.Spec.DNS.Servers = []string{"10.96.0.11"}
 	s.change(class)
 	s.update(p, `{"spec":{"activeDeadlineSeconds":3600}}`)
-	p = s.podIs(p, "observed", func(p *corev1.Pod) bool { return p.Spec.ActiveDeadlineSeconds != nil && p.Status.ObservedGeneration == p.Generation })
+	p = s.podIs(p, "observed", func(p *corev1.Pod) bool {
+		return p.Spec.ActiveDeadlineSeconds != nil && p.Status.ObservedGeneration == p.Generation
+	})
 	if got := first.status(t, s.ca, cell).Status.ObservedGeneration; got != p.Generation {
 		t.Errorf("the agent has generation %d, want %d", got, p.Generation)
 	}

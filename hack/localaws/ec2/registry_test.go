@@ -59,15 +59,20 @@ func TestRegistryTokens(t *testing.T) {
 	}
 }
 
+// byAccount is how callers of old ask.
+func byAccount(accounts ...string) *ecr.GetAuthorizationTokenInput {
+	return &ecr.GetAuthorizationTokenInput{RegistryIds: accounts} //nolint:staticcheck // deprecated, but AWS still answers it
+}
+
 func TestRegistryTokensByAccount(t *testing.T) {
 	c := newCloud(t)
 	client := c.ecr(operator())
-	out, err := client.GetAuthorizationToken(t.Context(), &ecr.GetAuthorizationTokenInput{RegistryIds: []string{"210987654321", "123456789012"}})
+	out, err := client.GetAuthorizationToken(t.Context(), byAccount("210987654321", "123456789012"))
 	if err != nil || len(out.AuthorizationData) != 2 || *out.AuthorizationData[0].ProxyEndpoint != "https://210987654321.dkr.ecr.us-east-1.amazonaws.com" {
 		t.Errorf("%+v, %v", out, err)
 	}
 	for _, accounts := range [][]string{{}, {"1"}, {"12345678901x"}, strings.Split(strings.Repeat("123456789012 ", 11), " ")[:11]} {
-		_, err := client.GetAuthorizationToken(t.Context(), &ecr.GetAuthorizationTokenInput{RegistryIds: accounts})
+		_, err := client.GetAuthorizationToken(t.Context(), byAccount(accounts...))
 		wantCode(t, err, "InvalidParameterException")
 	}
 	_, err = client.DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{})
