@@ -128,11 +128,12 @@ func TestOwnRegistryAccessLacking(t *testing.T) {
 	}
 }
 
-// A pod in the cell's network gets the metadata closed: the cell has asked before.
+// A pod in the cell's network gets the metadata closed: the cell has asked before,
+// whether the image was pulled by then or is yet to be.
 func TestOwnRegistryAccessInTheCellsNetwork(t *testing.T) {
 	own := &ownAccess{}
 	status := runsImage(t, own, &pullingRuntime{password: "own"}, ownRegistry+"/team/app:1", func(p *itzo.PodParameters) { p.Pod.Spec.HostNetwork = true })
-	if status.Phase != corev1.PodRunning || len(own.open) != 2 || own.open[0] == agent.MetadataForNone || own.open[1] != agent.MetadataForNone {
-		t.Errorf("phase %s, asked while open to %v", status.Phase, own.open)
+	if status.Phase != corev1.PodRunning || len(own.open) != 2 || own.open[0] != agent.MetadataForCell || own.host.Metadata() != agent.MetadataForNone {
+		t.Errorf("phase %s, asked while open to %v, now to %v", status.Phase, own.open, own.host.Metadata())
 	}
 }
