@@ -45,7 +45,6 @@ func (o *ownAccess) Credentials(_ context.Context, host string) (*itzo.RegistryC
 type pullingRuntime struct {
 	*fake.Runtime
 	password string
-	users    []string
 }
 
 func (r *pullingRuntime) Image(_ context.Context, name string) (agent.Image, bool, error) {
@@ -57,7 +56,6 @@ func (r *pullingRuntime) PullImage(ctx context.Context, name string, c *itzo.Reg
 	if c != nil {
 		password = c.Password
 	}
-	r.users = append(r.users, password)
 	if password != r.password {
 		return agent.Image{}, errors.New("401 Unauthorized")
 	}
