@@ -31,10 +31,11 @@ $(BIN)/golangci-lint:
 dev-tool:
 	@$(GO) "building the tool for the rest" build $(FLAGS) -o $(BIN)/dev ./hack/dev/cmd/dev
 
-generate: $(BIN)/controller-gen ## Generate deepcopy functions, CRDs and RBAC
+generate: $(BIN)/controller-gen ## Generate deepcopy functions, CRDs, RBAC and the page on pods
 	@$(BIN)/controller-gen object paths=./api/...
 	@$(BIN)/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	@$(BIN)/controller-gen rbac:roleName=kip paths=./controllers/... paths=./internal/... paths=. output:rbac:artifacts:config=config/rbac
+	@$(GO) "finding what pods may ask" run ./hack/podsupport docs/pod-support.md
 
 fmt: ## Format the code
 	@gofmt -w $$(git ls-files '*.go')

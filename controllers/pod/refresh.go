@@ -40,25 +40,15 @@ func refreshAfter() time.Duration { return wait.Jitter(refreshEvery, refreshJitt
 // refresh sees to it that the agent of a running pod gets what has changed of
 // what the pod refers to, and its tokens before they expire.
 func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, seen observation) ctrl.Result {
-	last, made, awaited := seen.given.last(), seen.calls[callRefresh], seen.calls[callAwait]
+	last := seen.given.last()
 	changed := specChanged(s.pod, seen, &last)
 	if !changed && !changeable(s.pod) || terminalPhase(seen.reply.Status.Phase) || delivering(seen) {
 		return ctrl.Result{}
 	}
-	next, scheduled := last.next, false
-	switch {
-	case made.state == answered && made.err != nil:
+	if made := seen.calls[callRefresh]; made.state == answered && made.err != nil {
 		log.FromContext(ctx).Info("Cannot refresh what the pod refers to", "error", errtext.Of(made.err))
-		next = made.retryAt
-	case changed, !last.at.IsZero() && !last.sameMetadata(s.pod):
-		next = time.Time{}
-	case last.lacking != nil && awaited.began.Before(last.at):
-		c.observers.start(s.pod.UID, callAwait, awaitTimeout, last.lacking.await)
-	case last.lacking != nil && awaited.state == answered && awaited.err == nil:
-		next = time.Time{}
-	default:
-		scheduled = true
 	}
+	next, scheduled := c.nextRefresh(s, seen, &last, changed)
 	if left := next.Sub(c.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}
 	}
@@ -77,6 +67,25 @@ func (c *Controller) refresh(ctx context.Context, s *scope, agent *itzo.Client, 
 		return c.renew(ctx, d)
 	})
 	return ctrl.Result{}
+}
+
+// nextRefresh says when, and whether that is since it is time, not since anything
+// is known to have changed. What the pod lacks is waited for meanwhile.
+func (c *Controller) nextRefresh(s *scope, seen observation, last *looked, changed bool) (next time.Time, scheduled bool) {
+	made, awaited := seen.calls[callRefresh], seen.calls[callAwait]
+	switch {
+	case made.state == answered && made.err != nil:
+		return made.retryAt, false
+	case changed, !last.at.IsZero() && !last.sameMetadata(s.pod):
+		return time.Time{}, false
+	case last.lacking == nil:
+		return last.next, true
+	case awaited.began.Before(last.at):
+		c.observers.start(s.pod.UID, callAwait, awaitTimeout, last.lacking.await)
+	case awaited.state == answered && awaited.err == nil:
+		return time.Time{}, false
+	}
+	return last.next, false
 }
 
 // specChanged says whether the agent has not been given this version of the

@@ -122,7 +122,8 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requireArgs(t, real, "--listen=127.0.0.1:4566,100.64.79.1:4566", "--boot=sandbox", "--fabric=kip-test", "--registry=100.64.79.1:5000", "--keep-instances")
+	requireArgs(t, real, "--listen=127.0.0.1:4566,100.64.79.1:4566", "--boot=sandbox", "--fabric=kip-test", "--registry=100.64.79.1:5000", "--keep-instances",
+		"--registry-alias="+ECRHost+"=100.64.79.1:5000", "--cell-environment=AWS_ENDPOINT_URL_ECR=http://100.64.79.1:4566")
 	registry, err := e.registryPart(at)
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,13 @@ func (e Environment) listen(endpoint string) (string, error) {
 	return strings.Join(out, ","), nil
 }
 
+// ECRHost is a name by which cells pull from the registry as if it were ECR's; of
+// it private/busybox is there. Role kip-cell-ecr may.
+const ECRHost = "123456789012.dkr.ecr." + Region + ".amazonaws.com"
+
+// ECRPassword is what ECR's tokens hold here, and private repositories ask for.
+const ECRPassword = "local-registry"
+
 func (e Environment) registryPart(at Endpoints) (part, error) {
 	listen, err := e.listen(at.Registry)
 	if err != nil {
@@ -84,7 +91,8 @@ func (e Environment) registryPart(at Endpoints) (part, error) {
 	}
 	return part{
 		name: Registry, executable: "registry", health: "http://" + at.Registry + "/healthz",
-		args: []string{"--listen=" + listen, "--dir=" + e.path("images"), "--agents=" + e.path(agentsDir), "--busybox=" + busybox},
+		args: []string{"--listen=" + listen, "--dir=" + e.path("images"), "--agents=" + e.path(agentsDir), "--busybox=" + busybox,
+			"--private-password=" + ECRPassword},
 	}, nil
 }
 
@@ -99,6 +107,7 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	p := part{name: AWS, executable: "localaws", health: "http://" + at.AWS + "/_localaws/healthz", args: []string{
 		"--listen=" + listen, "--state-dir=" + e.path("localaws"), "--region=" + Region, "--subnet=" + e.Subnet.String(),
 		"--pending-delay=" + e.PendingDelay.String(), "--role=kip-cell=" + filepath.Join(e.Root, "config", "iam", "cells.json"),
+		"--role=kip-cell-ecr=" + filepath.Join(e.Root, "config", "iam", "cells-ecr.json"), "--registry-password=" + ECRPassword,
 	}}
 	if e.Hollow {
 		p.args = append(p.args, "--boot=hollow")
@@ -107,6 +116,12 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	// Cells outlive the emulator, so that a new one of it does not end them; Down does.
 	p.args = append(p.args, "--boot=sandbox", "--keep-instances", "--fabric="+e.fabric().Name, "--cellinit="+e.bin("cellinit"),
 		"--registry="+at.Registry, "--hide="+e.Root+","+e.Dir)
+	_, port, err := net.SplitHostPort(at.AWS)
+	if err != nil {
+		return part{}, err
+	}
+	p.args = append(p.args, "--registry-alias="+ECRHost+"="+at.Registry,
+		"--cell-environment=AWS_ENDPOINT_URL_ECR=http://"+net.JoinHostPort(e.address().String(), port))
 	if own := e.bin("containerd2"); program(filepath.Join(own, "containerd"))() {
 		p.args = append(p.args, "--containerd=kip-cell-al2023-*="+own, "--containerd=kip-cell-gpu-*="+own)
 	}

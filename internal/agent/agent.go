@@ -20,6 +20,8 @@ type Config struct {
 	Version string
 	Runtime Runtime
 	Host    Host
+	// Registries are those that the cell itself has access to; nil: none.
+	Registries Registries
 	// HostIP is the cell's address as the status shows it. When it is not valid,
 	// the address at which the pod's request arrived is taken.
 	HostIP netip.Addr

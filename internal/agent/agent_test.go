@@ -32,6 +32,8 @@ type cell struct {
 	stop    func()
 	// configure changes what the next agent is made of; nil: nothing.
 	configure func(*agent.Config)
+	// fate is that of an agent that dies.
+	fate *fate
 }
 
 // inCell runs a test with a fresh cell.

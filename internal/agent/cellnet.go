@@ -21,6 +21,7 @@ func (a *Agent) runSandbox(ctx context.Context, j job) result {
 	if r := a.checkAddress(j); r.err != nil {
 		return r
 	}
+	a.readyRegistries(ctx, j)
 	if err := a.config.Host.GuardMetadata(metadataAccess(j.pod)); err != nil {
 		return result{err: err}
 	}

@@ -129,7 +129,7 @@ func (a *Agent) pull(ctx context.Context, j job, name string) result {
 	a.tell(j.container, corev1.EventTypeNormal, eventPulling, "Pulling image %q", name)
 	a.poke()
 	began := time.Now()
-	image, err := a.config.Runtime.PullImage(ctx, name, credentialsFor(name, j.credentials))
+	image, err := a.pullImage(ctx, j, name)
 	if err != nil {
 		if ctx.Err() == nil {
 			a.tell(j.container, corev1.EventTypeWarning, eventFailed, "Failed to pull image %q: %v", name, err)

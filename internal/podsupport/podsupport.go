@@ -58,6 +58,7 @@ func othersBusiness(spec *corev1.PodSpec) {
 	spec.Tolerations = nil
 	spec.TopologySpreadConstraints = nil
 	spec.SchedulerName = ""
+	spec.SchedulingGates = nil
 	spec.SchedulingGroup = nil
 	spec.PriorityClassName = ""
 	spec.Priority = nil

@@ -171,6 +171,10 @@ func TestRefusedByPath(t *testing.T) {
 			s.Volumes[2].VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
 		}, []string{"spec.volumes[2].persistentVolumeClaim"}},
 		{"disk size limit", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.SizeLimit = ptr(resource.MustParse("1Mi")) }, nil},
+		{"owners of files", func(s *corev1.PodSpec) {
+			s.Volumes[2].VolumeSource = corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{DefaultUser: ptr(int64(1))}}
+			s.Volumes[0].Projected.Sources = []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{Items: []corev1.KeyToPath{{User: ptr(int64(1))}}}}}
+		}, []string{"spec.volumes[0].projected.sources[0].secret.items[0].user", "spec.volumes[2].configMap.defaultUser"}},
 		{"huge pages", func(s *corev1.PodSpec) { s.Volumes[2].EmptyDir.Medium = "HugePages-2Mi" },
 			[]string{"spec.volumes[2].emptyDir.medium"}},
 		{"propagation", func(s *corev1.PodSpec) {
@@ -233,7 +237,7 @@ func TestEveryFieldIsDecidedUpon(t *testing.T) {
 	understood := map[string][]string{
 		"spec": {
 			"nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
-			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
+			"schedulingGates", "schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
 			"enableServiceLinks", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "readinessGates",
 			"hostname", "hostnameOverride", "setHostnameAsFQDN", "subdomain", "hostAliases",

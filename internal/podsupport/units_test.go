@@ -113,6 +113,7 @@ func TestUnitsRefuse(t *testing.T) {
 		"volume of ours": {func(s *corev1.PodSpec, _ *corev1.Container) { s.Volumes[4].Name = "etchosts" }, []string{"spec.volumes[4].name"}},
 		"writable file":  {func(s *corev1.PodSpec, _ *corev1.Container) { s.Volumes[0].ConfigMap.Items[0].Mode = ptr(int32(0o664)) }, []string{"spec.volumes[0].configMap.items[0].mode"}},
 		"writable files": {func(s *corev1.PodSpec, _ *corev1.Container) { s.Volumes[1].Secret.DefaultMode = ptr(int32(0o602)) }, []string{"spec.volumes[1].secret.defaultMode"}},
+		"owner of files": {func(s *corev1.PodSpec, _ *corev1.Container) { s.Volumes[1].Secret.DefaultUser = ptr(int64(1)) }, []string{"spec.volumes[1].secret.defaultUser"}},
 		"limit of a disk": {func(s *corev1.PodSpec, _ *corev1.Container) {
 			s.Volumes[3].EmptyDir.SizeLimit = ptr(resource.MustParse("1Gi"))
 		}, []string{"spec.volumes[3].emptyDir.sizeLimit"}},
@@ -152,7 +153,7 @@ func TestEveryFieldOfUnitsIsDecidedUpon(t *testing.T) {
 	understood := map[string][]string{
 		"spec": {
 			"nodeName", "nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
-			"schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
+			"schedulingGates", "schedulingGroup", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName", "overhead",
 			"serviceAccountName", "serviceAccount", "automountServiceAccountToken", "imagePullSecrets",
 			"enableServiceLinks", "terminationGracePeriodSeconds", "readinessGates", "hostname", "subdomain", "hostAliases",
 			"dnsConfig", "securityContext", "volumes", "containers",

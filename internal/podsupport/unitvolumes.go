@@ -49,25 +49,24 @@ func (c *unitChecker) unitEmptyDir(dir *corev1.EmptyDirVolumeSource, path *field
 	c.leftovers(dir, path)
 }
 
-// delivered takes out the volumes whose content is made by the operator. What
-// they refer to says podspec.
+// delivered allows what other agents are given, too, but for some modes of files.
 func (c *unitChecker) delivered(volume *corev1.Volume, path *field.Path) {
-	if source := take(&volume.ConfigMap); source != nil {
+	if source := volume.ConfigMap; source != nil {
 		path := path.Child("configMap")
 		c.mode(source.DefaultMode, path.Child("defaultMode"))
 		c.items(source.Items, path)
 	}
-	if source := take(&volume.Secret); source != nil {
+	if source := volume.Secret; source != nil {
 		path := path.Child("secret")
 		c.mode(source.DefaultMode, path.Child("defaultMode"))
 		c.items(source.Items, path)
 	}
-	if source := take(&volume.DownwardAPI); source != nil {
+	if source := volume.DownwardAPI; source != nil {
 		path := path.Child("downwardAPI")
 		c.mode(source.DefaultMode, path.Child("defaultMode"))
 		c.downward(source.Items, path)
 	}
-	if projected := take(&volume.Projected); projected != nil {
+	if projected := volume.Projected; projected != nil {
 		path := path.Child("projected")
 		c.mode(projected.DefaultMode, path.Child("defaultMode"))
 		for i := range projected.Sources {
@@ -82,6 +81,7 @@ func (c *unitChecker) delivered(volume *corev1.Volume, path *field.Path) {
 			}
 		}
 	}
+	c.checker.delivered(volume, path)
 }
 
 func (c *unitChecker) items(items []corev1.KeyToPath, path *field.Path) {

@@ -9,9 +9,8 @@ func (c *checker) volumes(spec *corev1.PodSpec, path *field.Path) {
 	for i := range spec.Volumes {
 		volume := &spec.Volumes[i]
 		volume.Name = ""
-		// The operator renders these; the agent gets them as packages.
-		volume.ConfigMap, volume.Secret, volume.Projected, volume.DownwardAPI = nil, nil, nil, nil
 		path := path.Child("volumes").Index(i)
+		c.delivered(volume, path)
 		c.emptyDir(take(&volume.EmptyDir), path.Child("emptyDir"))
 		c.hostPath(take(&volume.HostPath), path.Child("hostPath"))
 		c.leftovers(volume, path)

@@ -37,6 +37,22 @@ func environment() []string {
 	}
 }
 
+// imageEnvironment is what the image adds: lines of NAME=VALUE. A file that is
+// not there adds nothing.
+func imageEnvironment(path string) []string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for line := range strings.Lines(string(content)) {
+		if name, _, ok := strings.Cut(line, "="); ok && name != "" && !strings.HasPrefix(line, "#") {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
 // Main is the life of a cell. It returns when the cell powers off; the
 // process must end then.
 func Main() error {
@@ -50,7 +66,8 @@ func Main() error {
 
 func run(c *console) error {
 	_ = os.WriteFile("/proc/self/comm", []byte("cellinit"), 0o644) // else it is that of the link that was executed
-	for _, kv := range environment() {
+	variables := append(environment(), imageEnvironment("/etc/environment")...)
+	for _, kv := range variables {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			_ = os.Setenv(name, value)
 		}
@@ -59,7 +76,7 @@ func run(c *console) error {
 	signal.Notify(children, unix.SIGCHLD)
 	power := make(chan os.Signal, 1)
 	signal.Notify(power, powerSignals()...)
-	procs := newProcesses(environment())
+	procs := newProcesses(variables)
 	if err := leaveRootGroup(); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package aws is what a cell's agent asks of AWS: its parameters, with the
-// instance's own role.
+// Package aws is what a cell's agent asks of AWS with the instance's own role: its
+// parameters, and access to image registries.
 package aws
 
 import (
@@ -25,12 +25,7 @@ const (
 // connect makes a client of the parameter store that acts with the instance's
 // role, and answers the instance's ID. Requests are not repeated below it.
 func connect(ctx context.Context, o Options) (*ssm.Client, string, error) {
-	metadata := imds.New(imds.Options{
-		Endpoint: o.MetadataEndpoint,
-		// Version 1 answers whoever can be made to ask: it is never used.
-		EnableFallback: aws.FalseTernary,
-		Retryer:        aws.NopRetryer{},
-	})
+	metadata := instanceMetadata(o.MetadataEndpoint)
 	id, err := item(ctx, metadata, "instance-id")
 	if err != nil {
 		return nil, "", err
@@ -39,10 +34,9 @@ func connect(ctx context.Context, o Options) (*ssm.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	role := ec2rolecreds.New(func(options *ec2rolecreds.Options) { options.Client = metadata })
 	options := ssm.Options{
 		Region:      region,
-		Credentials: aws.NewCredentialsCache(role),
+		Credentials: roleOf(metadata),
 		HTTPClient:  awshttp.NewBuildableClient().WithTimeout(callTimeout),
 		Retryer:     aws.NopRetryer{},
 	}
@@ -50,6 +44,17 @@ func connect(ctx context.Context, o Options) (*ssm.Client, string, error) {
 		options.BaseEndpoint = aws.String(o.Endpoint)
 	}
 	return ssm.New(options), id, nil
+}
+
+// instanceMetadata is asked by version 2 alone: version 1 answers whoever can be
+// made to ask.
+func instanceMetadata(endpoint string) *imds.Client {
+	return imds.New(imds.Options{Endpoint: endpoint, EnableFallback: aws.FalseTernary, Retryer: aws.NopRetryer{}})
+}
+
+// roleOf gives the credentials of the instance's role.
+func roleOf(metadata *imds.Client) *aws.CredentialsCache {
+	return aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = metadata }))
 }
 
 func item(ctx context.Context, metadata *imds.Client, path string) (string, error) {

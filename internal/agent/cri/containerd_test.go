@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -51,6 +52,9 @@ type containerd struct {
 	config cri.Config
 	pods   int
 	major  int // of its version
+	// command is the program that runs.
+	command *exec.Cmd
+	boots   int
 }
 
 func startContainerd(t *testing.T) *containerd {
@@ -64,23 +68,38 @@ func startContainerd(t *testing.T) *containerd {
 	}
 	c.major = containerdMajor(t)
 	must(t, os.WriteFile(c.dir+"/config.toml", []byte(c.settings()), 0o600))
-	log, err := os.Create(c.dir + "/containerd.log")
-	must(t, err)
-	command := exec.Command("containerd", "--config", c.dir+"/config.toml")
-	command.Stdout, command.Stderr = log, log
-	must(t, command.Start())
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(c.dir + "/containerd.log")
 			t.Logf("containerd: %s", text[max(len(text)-8000, 0):])
 		}
-		must(t, command.Process.Kill())
-		_ = command.Wait()
+		c.kill()
 		unmountAll(t, c.dir)
 	})
-	c.waitForSocket()
+	c.launch()
 	c.importBusybox()
 	return c
+}
+
+// launch starts the program, anew after kill.
+func (c *containerd) launch() {
+	c.t.Helper()
+	log, err := os.OpenFile(c.dir+"/containerd.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(c.t, err)
+	defer log.Close()
+	c.command = exec.Command("containerd", "--config", c.dir+"/config.toml")
+	c.command.Stdout, c.command.Stderr = log, log
+	must(c.t, c.command.Start())
+	c.waitForSocket()
+}
+
+// kill ends the program; what it runs goes on.
+func (c *containerd) kill() {
+	c.t.Helper()
+	if err := c.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		c.t.Error(err)
+	}
+	_ = c.command.Wait()
 }
 
 func containerdMajor(t *testing.T) int {
@@ -220,6 +239,8 @@ type cell struct {
 	authority  *itzotest.Authority
 	client     *itzo.Client
 	stop       func()
+	// wrap is put around the next agent's runtime; nil: nothing.
+	wrap func(agent.Runtime) agent.Runtime
 }
 
 // newCell makes an agent without a pod.
@@ -238,7 +259,11 @@ func (c *cell) start() {
 	files, err := host.New(c.stateDir)
 	must(c.t, err)
 	runtime := cri.New(c.config)
-	a, err := agent.New(agent.Config{Version: "test", Runtime: runtime, Host: files, HostIP: netip.MustParseAddr(cellIP)})
+	wrapped := agent.Runtime(runtime)
+	if c.wrap != nil {
+		wrapped = c.wrap(runtime)
+	}
+	a, err := agent.New(agent.Config{Version: "test", Runtime: wrapped, Host: files, HostIP: netip.MustParseAddr(cellIP)})
 	must(c.t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(c.t, err)

@@ -64,7 +64,6 @@ func (c *cell) wantEvents(want ...string) {
 	}
 }
 
-
 // testOwnStopSignal: a stop signal of the pod's own comes before the image's, and
 // is refused where the runtime would ignore it.
 func testOwnStopSignal(t *testing.T, c *cell) {

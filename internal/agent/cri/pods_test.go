@@ -27,13 +27,17 @@ import (
 func TestContainerd(t *testing.T) { testPods(t, "") }
 
 // TestContainerd2 runs them on one that tells its events.
-func TestContainerd2(t *testing.T) {
+func TestContainerd2(t *testing.T) { testPods(t, containerd2(t)) }
+
+// containerd2 is the directory of one that was built.
+func containerd2(t *testing.T) string {
+	t.Helper()
 	built, err := filepath.Abs("../../../bin/containerd2")
 	must(t, err)
 	if _, err := os.Stat(built); err != nil {
 		t.Skip("needs containerd 2: make containerd2")
 	}
-	testPods(t, built)
+	return built
 }
 
 // testPods runs pods on the containerd in a directory; empty: the machine's.
@@ -70,6 +74,8 @@ func testPods(t *testing.T, dir string) {
 		"refused security":  testRefusedSecurity,
 		"not as root":       testNonRoot,
 		"devices":           testDevices,
+		"names":             testNames,
+		"long name":         testLongName,
 	}
 	maps.Copy(tests, resourceTests())
 	for name, test := range tests {

@@ -31,6 +31,11 @@ type Config struct {
 	Init string
 	// Registries are host:port of registries that speak plain HTTP.
 	Registries []string
+	// Aliases are further names of such registries, with their host:port.
+	Aliases map[string]string
+	// Environment is written to the cells' /etc/environment, which counts for
+	// what their first boot starts.
+	Environment map[string]string
 	// SandboxImage is containerd's image of pod sandboxes; empty leaves its
 	// default.
 	SandboxImage string

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kip.elotl.co/hack/localaws/boot"
@@ -20,12 +22,28 @@ func (b *Backend) image(spec boot.Spec) []entry {
 	entries = append(entries, b.containerd(spec)...)
 	entries = append(entries, deviceSpecification(spec)...)
 	for _, host := range b.cfg.Registries {
-		entries = append(entries, entry{filepath.Join("/etc/containerd/certs.d", host, "hosts.toml"), 0o644, hostsToml(host)})
+		entries = append(entries, registryEntry(host, host))
 	}
+	for name, host := range b.cfg.Aliases {
+		entries = append(entries, registryEntry(name, host))
+	}
+	entries = append(entries, entry{"/etc/environment", 0o644, environment(b.cfg.Environment)})
 	if shadow := lockedShadow(b.lower); shadow != "" {
 		entries = append(entries, entry{"/etc/shadow", 0o640, shadow})
 	}
 	return entries
+}
+
+func registryEntry(name, host string) entry {
+	return entry{filepath.Join("/etc/containerd/certs.d", name, "hosts.toml"), 0o644, hostsToml(host)}
+}
+
+func environment(variables map[string]string) string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		fmt.Fprintf(&out, "%s=%s\n", name, variables[name])
+	}
+	return out.String()
 }
 
 // skeleton is /var and the other directories that were hidden, as after

@@ -33,6 +33,29 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// Registries have further names, and what the cell's programs find in their
+// environment is nothing of the host's.
+func TestRegistriesAndEnvironment(t *testing.T) {
+	b := &Backend{lower: t.TempDir(), cfg: Config{
+		Registries: []string{"10.0.0.1:5000"}, Aliases: map[string]string{"123456789012.dkr.ecr.us-east-1.amazonaws.com": "10.0.0.1:5000"},
+		Environment: map[string]string{"B": "2", "A": "1"},
+	}}
+	got := map[string]string{}
+	for _, e := range b.image(boot.Spec{InstanceID: "i-1"}) {
+		got[e.path] = e.content
+	}
+	const hosts = "server = \"http://10.0.0.1:5000\"\n\n[host.\"http://10.0.0.1:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+	for path, want := range map[string]string{
+		"/etc/containerd/certs.d/10.0.0.1:5000/hosts.toml":                                hosts,
+		"/etc/containerd/certs.d/123456789012.dkr.ecr.us-east-1.amazonaws.com/hosts.toml": hosts,
+		"/etc/environment": "A=1\nB=2\n",
+	} {
+		if got[path] != want {
+			t.Errorf("%s holds %q, want %q", path, got[path], want)
+		}
+	}
+}
+
 func TestLockedShadow(t *testing.T) {
 	lower := t.TempDir()
 	if got := lockedShadow(lower); got != "" {

@@ -19,6 +19,9 @@ func (o *options) openAccount(c *catalog.Catalog) (account.Account, error) {
 	if err != nil {
 		return opened, err
 	}
+	if o.registryPassword != "" {
+		opened.Registry.Password = o.registryPassword
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.roles)) {
 		document, err := os.ReadFile(o.roles[name])
 		if err != nil {

@@ -21,7 +21,10 @@ type options struct {
 	limits                                        float64
 	keepInstances                                 bool
 	// roles are files with policies by the name of the role.
-	roles      map[string]string
+	roles map[string]string
+	// registryPassword is in the tokens that ECR gives.
+	registryPassword string
+
 	endTimeout time.Duration
 }
 
@@ -45,6 +48,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.Float64Var(&o.limits, "limits", o.limits, "limit the rate of calls: 1 as EC2 publishes, 0.5 half of it, 0 not at all")
 	f.BoolVar(&o.keepInstances, "keep-instances", o.keepInstances, "on SIGTERM leave instances running for the next start, instead of ending them")
 	f.StringToStringVar(&o.roles, "role", o.roles, "NAME=FILE: a role, in an instance profile of its name, with the policy of that file")
+	f.StringVar(&o.registryPassword, "registry-password", o.registryPassword, "password in ECR's tokens, which the registry that stands in for it has to take; one that nobody knows when empty")
 	f.DurationVar(&o.endTimeout, "end-timeout", o.endTimeout, "how long ending the instances may take on SIGTERM")
 }
 

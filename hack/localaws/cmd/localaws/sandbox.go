@@ -20,6 +20,10 @@ import (
 type sandboxFlags struct {
 	fabric, init, image string
 	registries, hide    []string
+	// aliases are further names of registries, with their host:port.
+	aliases map[string]string
+	// environment is what programs of cells find in theirs.
+	environment map[string]string
 	// containerd is, by image name with wildcards, a directory.
 	containerd map[string]string
 }
@@ -40,6 +44,8 @@ func (o *sandboxFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.init, "cellinit", o.init, "sandbox: first process of cells, a static binary")
 	f.StringVar(&o.image, "sandbox-image", o.image, "sandbox: containerd's image of pod sandboxes; its own default when empty")
 	f.StringSliceVar(&o.registries, "registry", o.registries, "sandbox: host:port of registries that speak plain HTTP")
+	f.StringToStringVar(&o.aliases, "registry-alias", o.aliases, "sandbox: NAME=HOST:PORT: cells pull images of registry NAME from there, by plain HTTP")
+	f.StringToStringVar(&o.environment, "cell-environment", o.environment, "sandbox: NAME=VALUE in /etc/environment of cells, and in that of their first boot's programs")
 	f.StringToStringVar(&o.containerd, "containerd", o.containerd,
 		"sandbox: NAME=DIR: cells of images whose name matches (with *) have the containerd 2 of that directory in place of this machine's")
 	f.StringSliceVar(&o.hide, "hide", o.hide, "sandbox: further paths of this machine that cells must not see")
@@ -56,7 +62,7 @@ func (o *sandboxFlags) open(_ context.Context, env environment) (opened, error) 
 	}
 	cells, err := sandbox.New(sandbox.Config{
 		Dir: filepath.Join(env.Dir, "cells"), Network: network, Init: o.init,
-		Registries: o.registries, SandboxImage: o.image, Containerd: containerd, Hide: o.hide,
+		Registries: o.registries, Aliases: o.aliases, Environment: o.environment, SandboxImage: o.image, Containerd: containerd, Hide: o.hide,
 	})
 	if err != nil {
 		return opened{}, err

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kip.elotl.co/hack/devcluster/freebind"
+	"kip.elotl.co/hack/localaws/ecr"
 	"kip.elotl.co/hack/registry"
 	"kip.elotl.co/hack/registry/busybox"
 )
@@ -34,6 +35,8 @@ type options struct {
 	dir     string
 	busybox string
 	agents  string
+	// password is asked for by private repositories; empty: there are none.
+	password string
 }
 
 func command() *cobra.Command {
@@ -50,8 +53,12 @@ func command() *cobra.Command {
 	flags.StringVar(&o.dir, "dir", "", "directory that keeps what is pushed; in memory when empty")
 	flags.StringVar(&o.busybox, "busybox", "/bin/busybox", "static busybox binary to make busybox:latest from; none when empty")
 	flags.StringVar(&o.agents, "agents", "", "directory of the cells' agents, served below "+agentsPath+"; none when empty")
+	flags.StringVar(&o.password, "private-password", "", "password of user "+ecr.User+" for repositories below "+privatePrefix+", among them a busybox; as ECR's tokens have it")
 	return cmd
 }
+
+// privatePrefix is what names of repositories begin with that need a password.
+const privatePrefix = "private/"
 
 // agentsPath is where cells download their agents.
 const agentsPath = "/agents/"
@@ -61,8 +68,12 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	repositories := []string{"busybox", "library/busybox"}
+	if o.password != "" {
+		repositories = append(repositories, privatePrefix+"busybox")
+	}
 	if o.busybox != "" {
-		if err := seed(ctx, r, o.busybox); err != nil {
+		if err := seed(ctx, r, o.busybox, repositories...); err != nil {
 			return err
 		}
 	}
@@ -74,7 +85,15 @@ func run(ctx context.Context, o options) error {
 		}
 		listeners = append(listeners, l)
 	}
-	return serve(ctx, handler(r, o.agents), listeners)
+	return serve(ctx, handler(o.guard(r), o.agents), listeners)
+}
+
+// guard keeps private repositories from those without the password.
+func (o *options) guard(r http.Handler) http.Handler {
+	if o.password == "" {
+		return r
+	}
+	return registry.Private(r, privatePrefix, ecr.User, o.password)
 }
 
 func handler(r http.Handler, agents string) http.Handler {
@@ -87,13 +106,13 @@ func handler(r http.Handler, agents string) http.Handler {
 	return mux
 }
 
-// seed stores busybox under the names by which people ask for it.
-func seed(ctx context.Context, r *registry.Registry, binary string) error {
+// seed stores busybox under the names by which it is asked for.
+func seed(ctx context.Context, r *registry.Registry, binary string, repositories ...string) error {
 	image, err := busybox.Build(ctx, binary)
 	if err != nil {
 		return err
 	}
-	for _, repository := range []string{"busybox", "library/busybox"} {
+	for _, repository := range repositories {
 		if err := r.Put(ctx, image, repository, "latest", image.Version); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func TestServesBusyboxOnEveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := seed(t.Context(), r, "/bin/busybox"); err != nil {
+	if err := seed(t.Context(), r, "/bin/busybox", "busybox", "library/busybox"); err != nil {
 		t.Fatal(err)
 	}
 	var listeners []net.Listener
