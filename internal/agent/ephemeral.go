@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -18,27 +18,25 @@ func ephemeralNamed(pod *corev1.Pod, name string) *corev1.EphemeralContainer {
 }
 
 // target is the ID of the container whose processes an ephemeral container is to
-// see; empty when it names none, or one that was never started.
-func (m *machine) target(c *containerState) string {
+// see; empty when it names none. One that was never started is the problem that
+// the container waits for until then, in the kubelet's words.
+func (m *machine) target(now time.Time, c *containerState) (id string, found bool) {
 	if c.role != ephemeralContainer {
-		return ""
+		return "", true
 	}
-	container := ephemeralNamed(m.rec.Pod, c.spec.Name)
-	if container.TargetContainerName == "" {
-		return ""
+	name := ephemeralNamed(m.rec.Pod, c.spec.Name).TargetContainerName
+	if name == "" {
+		return "", true
 	}
-	if run := m.latest(container.TargetContainerName); run != nil {
-		return run.ID
+	if run := m.latest(name); run != nil {
+		if c.lacksTarget {
+			c.lacksTarget, c.start = false, try{}
+		}
+		return run.ID, true
 	}
-	return ""
-}
-
-// checkTarget refuses to start an ephemeral container whose target was never
-// started, in the kubelet's words.
-func checkTarget(j job) error {
-	container := ephemeralNamed(j.pod, j.spec.Name)
-	if container == nil || container.TargetContainerName == "" || j.target != "" {
-		return nil
+	if !c.lacksTarget {
+		c.lacksTarget, c.start.problem = true, &problem{reasonCreateConfig, "unable to find target container " + name}
+		m.tell(now, c, corev1.EventTypeWarning, eventFailed, "Error: "+c.start.problem.message)
 	}
-	return fmt.Errorf("unable to find target container %s", container.TargetContainerName)
+	return "", false
 }

@@ -44,6 +44,9 @@ type containerState struct {
 	postStart hook
 	// preStopped is the run whose preStop hook has been run.
 	preStopped string
+	// lacksTarget is set as long as the container whose processes it is to see was
+	// never started.
+	lacksTarget bool
 	// restartAt is set while a restart is held back.
 	restartAt   time.Time
 	restartWait time.Duration
@@ -184,13 +187,14 @@ func (m *machine) bringUp(now time.Time, c *containerState, attempt uint32, sand
 	if c.image == nil {
 		return m.pullImage(now, c)
 	}
-	if sandbox == nil || !m.ready(now, &c.start) {
+	target, found := m.target(now, c)
+	if sandbox == nil || !found || !m.ready(now, &c.start) {
 		return nil
 	}
 	m.noteRestart(now, c)
 	c.start.pending = true
 	c.kill, c.stopBy, c.postStart = kill{}, time.Time{}, hook{due: hasPostStart(c.spec)}
-	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image, target: m.target(c)}}
+	return []action{{kind: startContainer, container: c.spec.Name, attempt: attempt, sandbox: *sandbox, image: *c.image, target: target}}
 }
 
 // wantsStart says whether a container is to be started now, and as which

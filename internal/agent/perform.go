@@ -158,9 +158,6 @@ func (a *Agent) startContainer(ctx context.Context, j job) result {
 
 // createAndStart answers the container's ID as soon as it has one.
 func (a *Agent) createAndStart(ctx context.Context, j job) (string, result) {
-	if err := checkTarget(j); err != nil {
-		return "", result{err: err, reason: reasonCreateConfig}
-	}
 	spec, err := a.containerSpec(ctx, j)
 	if err != nil {
 		return "", result{err: err, reason: reasonCreateConfig}
