@@ -54,6 +54,7 @@ func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx = logr.NewContext(ctx, log)
+	go saveMemory(ctx)
 	for _, flag := range o.ignored {
 		log.Info("Ignoring a flag of older agents", "flag", flag)
 	}

@@ -78,20 +78,20 @@ func newSilence(allowed time.Duration, power Power, bootID string) (*silence, er
 	if err != nil {
 		return nil, fmt.Errorf("loading how long the operator has been silent: %w", err)
 	}
-	if data == nil {
-		return s, nil
-	}
-	var note silenceNote
-	// A note that cannot be read is as good as none: the silence begins now.
-	if json.Unmarshal(data, &note) != nil || note.Silence < 0 || note.Uptime < 0 {
-		return s, nil
-	}
-	s.noted = note.Silence
-	s.since = now - note.Silence
-	if note.BootID == bootID && note.Uptime <= now {
-		s.since = note.Uptime - note.Silence
+	if note, ok := readNote(data); ok {
+		s.noted = note.Silence
+		s.since = now - note.Silence
+		if note.BootID == bootID && note.Uptime <= now {
+			s.since = note.Uptime - note.Silence
+		}
 	}
 	return s, nil
+}
+
+// readNote takes a note that cannot be read for none: the silence begins anew.
+func readNote(data []byte) (note silenceNote, ok bool) {
+	err := json.Unmarshal(data, &note)
+	return note, err == nil && note.Silence >= 0 && note.Uptime >= 0
 }
 
 // heard ends the silence.
