@@ -43,6 +43,10 @@ type Options struct {
 type Keeper struct {
 	Options
 
+	// step is held from a look at the Secret until what follows from it is done:
+	// what was read before a change of this process's own is not taken over after it.
+	step sync.Mutex
+
 	mu   sync.RWMutex
 	held pki.Authorities
 	// problem is why the Secret is not followed; nil when it is.
@@ -105,6 +109,8 @@ func (k *Keeper) watch(mgr ctrl.Manager, name string, reconciler reconcile.Func,
 
 // follow takes over what another replica, or a user, has changed.
 func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	k.step.Lock()
+	defer k.step.Unlock()
 	var result ctrl.Result
 	_, err := k.read(ctx)
 	if k.Check(nil) != nil { // another replica mends it, or a user
@@ -116,6 +122,8 @@ func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error
 // Reconcile brings the change of authorities one step further. Each step
 // follows from the Secret and the Cells alone.
 func (k *Keeper) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	k.step.Lock()
+	defer k.step.Unlock()
 	secret, err := k.read(ctx)
 	switch {
 	case apierrors.IsNotFound(err):

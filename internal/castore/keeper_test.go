@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -215,6 +216,59 @@ func TestOneRotationForManyReplicas(t *testing.T) {
 	}
 	if both.Previous.ID() != last {
 		t.Errorf("the authority before is %s, not the first, %s", both.Previous.ID(), last)
+	}
+}
+
+// afterGet does something once a Secret has been read.
+type afterGet struct {
+	client.Client
+	do func()
+}
+
+func (c *afterGet) Get(ctx context.Context, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	err := c.Client.Get(ctx, key, into, options...)
+	if do := c.do; do != nil && key.Name == SecretName {
+		c.do = nil
+		do()
+	}
+	return err
+}
+
+// TestNeverGoesBack: whoever has read the Secret before it was changed does not
+// take over what it held then.
+func TestNeverGoesBack(t *testing.T) {
+	c := &afterGet{Client: apiServer.Client(t)}
+	keeper, err := Open(t.Context(), Options{Client: c, Events: events.NewFakeRecorder(10), Clock: &fixture.Clock{}, Namespace: namespace(t, c)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := secretIn(t, c, keeper.Namespace)
+	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1beta1.AnnotationRotate, "now")
+	if err := c.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	rotated := make(chan error, 1)
+	c.do = func() {
+		rotate := func() {
+			_, err := keeper.Reconcile(t.Context(), ctrl.Request{})
+			rotated <- err
+		}
+		if keeper.step.TryLock() {
+			keeper.step.Unlock()
+			rotate() // nothing keeps it from coming between
+		} else {
+			go rotate()
+		}
+	}
+	if _, err := keeper.follow(t.Context(), ctrl.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-rotated; err != nil {
+		t.Fatal(err)
+	}
+	stored, err := parse(secretIn(t, c, keeper.Namespace).Data)
+	if err != nil || stored.Previous == nil || !slices.Equal(stored.IDs(), keeper.Authorities().IDs()) {
+		t.Errorf("stored %v, held %v, %v", stored.IDs(), keeper.Authorities().IDs(), err)
 	}
 }
 
