@@ -392,6 +392,12 @@ func TestUnusableSecret(t *testing.T) {
 			if after := s.keeper.Authorities().IDs(); !slices.Equal(before, after) {
 				t.Errorf("held %v, before %v", after, before)
 			}
+			fixture.Eventually(t, "said on the Secret", func(context.Context) error {
+				if said := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; !strings.Contains(said, c.want) || strings.Contains(said, "PRIVATE") {
+					return fmt.Errorf("it says %q", said)
+				}
+				return nil
+			})
 			if err := s.Delete(t.Context(), secretIn(t, s.Client, s.namespace)); err != nil {
 				t.Fatal(err)
 			}
@@ -399,8 +405,48 @@ func TestUnusableSecret(t *testing.T) {
 				return errors.Join(s.keeper.Check(nil), s.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: SecretName}, &corev1.Secret{}))
 			})
 			s.holds("what it held", func(a pki.Authorities) bool { return slices.Equal(a.IDs(), before) })
+			if said, found := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; found {
+				t.Errorf("it still says %q", said)
+			}
 		})
 	}
+}
+
+// TestMendedSecret: what is said of it goes.
+func TestMendedSecret(t *testing.T) {
+	s := newScene(t)
+	key := secretIn(t, s.Client, s.namespace).Data["tls.key"]
+	said := func(want bool) {
+		t.Helper()
+		fixture.Eventually(t, "said on the Secret", func(context.Context) error {
+			if _, found := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; found != want {
+				return fmt.Errorf("it is said: %t", found)
+			}
+			return nil
+		})
+	}
+	s.edit(func(secret *corev1.Secret) { secret.Data["tls.key"] = []byte("hello") })
+	said(true)
+	s.edit(func(secret *corev1.Secret) { secret.Data["tls.key"] = key })
+	said(false)
+}
+
+// TestRequestOutlivesTheSecret: who deletes an unusable Secret, as advised, gets
+// the change that was asked for.
+func TestRequestOutlivesTheSecret(t *testing.T) {
+	s := newScene(t)
+	last := s.keeper.Authorities().Current.ID()
+	s.cell(last)
+	s.edit(func(secret *corev1.Secret) {
+		secret.Data["tls.key"] = []byte("hello")
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1beta1.AnnotationRotate, "now")
+	})
+	wantEvent(t, s.Client, s.namespace, v1beta1.ReasonAuthorityUnusable, "tls.key")
+	if err := s.Delete(t.Context(), secretIn(t, s.Client, s.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	wantEvent(t, s.Client, s.namespace, v1beta1.ReasonAuthorityRestored, "so is the request")
+	s.holds("two authorities", func(a pki.Authorities) bool { return a.Previous != nil && a.Previous.ID() == last })
 }
 
 // TestAnotherAuthorityWhereNoCellDepends: a user's own takes effect at once.
