@@ -250,7 +250,7 @@ func TestClassFields(t *testing.T) {
 		{"itzo.sha256", object{"itzo": strings.Repeat("ab", 32)}, "keys are itzo-amd64"},
 		{"itzo.url", "http://10.0.0.1:8080/agents", ""},
 		{"itzo.url", "https://agents.example", ""},
-		{"itzo.url", "https://agents.example/", "spec.itzo.url"},
+		{"itzo.url", "https://agents.example/", "without a slash at its end"},
 		{"itzo.url", "ftp://agents.example", "spec.itzo.url"},
 		{"itzo.url", "https://agents.example/a b", "spec.itzo.url"},
 		{"itzo.url", "https://agents.example/'; reboot '", "spec.itzo.url"},
