@@ -131,13 +131,11 @@ const (
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"
-	ReasonTerminated          = "Terminated"
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"
 	ReasonCellLost            = "CellLost"
 	ReasonCellPoweredOff      = "CellPoweredOff"
 	ReasonCellPending         = "CellPending"
-	ReasonDispatched          = "Dispatched"
 	ReasonDispatchFailed      = "DispatchFailed"
 )
 
