@@ -234,6 +234,15 @@ func TestClassFields(t *testing.T) {
 		{"cloudInitFrom", object{"configMapKeyRef": object{"name": "a", "key": "b"}, "secretKeyRef": object{"name": "a", "key": "b"}}, "not both"},
 		{"cloudInitFrom", object{"configMapKeyRef": object{"name": "cells"}}, "spec.cloudInitFrom.configMapKeyRef.key"},
 
+		{"aws.parameterStore", object{"kmsKeyID": "alias/kip"}, ""},
+		{"aws.parameterStore", object{"kmsKeyID": "1234abcd-12ab-34cd-56ef-1234567890ab"}, ""},
+		{"aws.parameterStore", object{"kmsKeyID": "arn:aws:kms:us-east-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"}, ""},
+		{"aws.parameterStore", object{"kmsKeyID": "arn:aws-cn:kms:cn-north-1:123456789012:alias/kip/cells"}, ""},
+		{"aws.parameterStore", object{"kmsKeyID": "alias/two words"}, "must be a key's ID"},
+		{"aws.parameterStore", object{"kmsKeyID": " alias/kip"}, "must be a key's ID"},
+		{"aws.parameterStore", object{"kmsKeyID": "kip"}, "must be a key's ID"},
+		{"aws.rootVolume", object{"encrypted": true, "kmsKeyID": "alias/kip "}, "must be a key's ID"},
+
 		{"useCloudParameterStore", true, "useCloudParameterStore needs defaultIAMPermissions"},
 		{"defaultIAMPermissions", "kip-cells", ""},
 		{"defaultIAMPermissions", "arn:aws:iam::123456789012:instance-profile/path/kip-cells", ""},
