@@ -97,7 +97,7 @@ type ItzoSpec struct {
 	// url is the base URL, http or https, without a final slash.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^https?://[^\s'"$]+[^/\s'"$]$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://[^\s\x22\x27$]+[^/\s\x22\x27$]$')`,message="must be a URL that begins with http:// or https://, without a slash at its end, and without blanks, quotes and $"
 	URL string `json:"url,omitempty"`
 	// version is as it stands in the files' names, but that 1.2.3 is taken for
 	// v1.2.3. An agent of this version that the image has is taken without a

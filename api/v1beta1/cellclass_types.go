@@ -261,6 +261,7 @@ type ParameterStoreSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9a-fA-F-]{36}|mrk-[0-9a-f]{32}|alias/[a-zA-Z0-9/_-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key/(mrk-[0-9a-f]{32}|[0-9a-fA-F-]{36})|alias/[a-zA-Z0-9/_-]+))$')",message="must be a key's ID, such as 1234abcd-12ab-34cd-56ef-1234567890ab, its ARN, alias/name or an alias's ARN"
 	KMSKeyID string `json:"kmsKeyID,omitempty"`
 	// endpoint is the URL at which cells reach Parameter Store, where it is not
 	// the region's own.
@@ -297,6 +298,7 @@ type RootVolumeSpec struct {
 	// default key where it is absent.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9a-fA-F-]{36}|mrk-[0-9a-f]{32}|alias/[a-zA-Z0-9/_-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key/(mrk-[0-9a-f]{32}|[0-9a-fA-F-]{36})|alias/[a-zA-Z0-9/_-]+))$')",message="must be a key's ID, such as 1234abcd-12ab-34cd-56ef-1234567890ab, its ARN, alias/name or an alias's ARN"
 	KMSKeyID string `json:"kmsKeyID,omitempty"`
 }
 

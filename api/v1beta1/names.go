@@ -79,6 +79,9 @@ const (
 	ConditionLaunched = "Launched"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
+	// ConditionDefaultType is of a CellClass, and only there where it is False:
+	// the class leaves no cells of its default type.
+	ConditionDefaultType = "DefaultInstanceTypeUsable"
 )
 
 // Reasons of conditions and events.
@@ -105,6 +108,8 @@ const (
 	ReasonInvalidPrices       = "InvalidPrices"
 	ReasonNoAgent             = "NoAgent"
 	ReasonParametersLeft      = "ParametersLeft"
+	ReasonRoleChanged         = "InstanceRoleChanged"
+	ReasonNoAcceleratorImage  = "NoAcceleratorImage"
 	ReasonInvalidImageSpec    = "InvalidImageSpec"
 	ReasonCloudInitNotFound   = "CloudInitNotFound"
 	ReasonProfileNotFound     = "InstanceProfileNotFound"
@@ -126,13 +131,11 @@ const (
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"
-	ReasonTerminated          = "Terminated"
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"
 	ReasonCellLost            = "CellLost"
 	ReasonCellPoweredOff      = "CellPoweredOff"
 	ReasonCellPending         = "CellPending"
-	ReasonDispatched          = "Dispatched"
 	ReasonDispatchFailed      = "DispatchFailed"
 )
 

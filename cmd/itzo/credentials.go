@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,10 @@ import (
 	"kip.elotl.co/internal/agent/host"
 )
 
+// importedFile holds the digest of the key that was imported, by which that is
+// known again where it was brought.
+const importedFile = "imported"
+
 // importCredentials copies what the cell's bootstrap brought to where it stays:
 // a reboot may clear the former. Once all files are there, they are never
 // replaced from the bootstrap again, which may be older by then.
@@ -19,6 +25,13 @@ func importCredentials(from, to string) error {
 		return nil
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
+		return fmt.Errorf("importing credentials: %w", err)
+	}
+	sum, err := digest(filepath.Join(from, agent.KeyFile))
+	if err != nil {
+		return fmt.Errorf("importing credentials: %w", err)
+	}
+	if err := host.WriteFile(filepath.Join(to, importedFile), []byte(sum), 0o600); err != nil {
 		return fmt.Errorf("importing credentials: %w", err)
 	}
 	for _, name := range agent.CredentialFiles() {
@@ -40,4 +53,13 @@ func complete(dir string) bool {
 		}
 	}
 	return true
+}
+
+func digest(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:]), nil
 }

@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	lockFile = "agent.lock"
 	// waitVariable, when set, lets an agent wait for another one's end instead of
 	// ending itself, as who starts agents over and over wants it. It is not a
 	// flag, which older agents would not know.
@@ -34,7 +35,7 @@ func lockState(ctx context.Context, dir string, wait bool) (io.Closer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making state directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of the state directory: %w", err)
 	}

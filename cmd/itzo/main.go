@@ -59,9 +59,27 @@ func run(args []string) error {
 		log.Info("Ignoring a flag of older agents", "flag", flag)
 	}
 	if o.command == commandBootstrap {
-		return fetchParameters(ctx, o.certDir, o.pki())
+		return fetchOnly(ctx, o)
 	}
 	return start(ctx, o)
+}
+
+// fetchOnly fetches the cell's parameters. Where an agent runs already, it has
+// seen to whose state there is.
+func fetchOnly(ctx context.Context, o *options) error {
+	lock, err := lockState(ctx, o.stateDir, false)
+	var other *otherAgentError
+	switch {
+	case errors.As(err, &other):
+	case err != nil:
+		return err
+	default:
+		defer lock.Close()
+		if err := ownState(ctx, o, thisMachine(ctx)); err != nil {
+			return err
+		}
+	}
+	return fetchParameters(ctx, o.certDir, o.pki())
 }
 
 // start makes sure that this is the cell's only agent, and the cell fit for it.
@@ -77,6 +95,9 @@ func start(ctx context.Context, o *options) error {
 		return err
 	}
 	defer lock.Close()
+	if err := ownState(ctx, o, thisMachine(ctx)); err != nil {
+		return err
+	}
 	switch changed, err := shareRoot(); {
 	case err != nil:
 		log.Error(err, "Mounts of pods will not be seen outside of them")

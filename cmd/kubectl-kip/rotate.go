@@ -92,6 +92,9 @@ func (o *rotateOptions) run(cmd *cobra.Command) error {
 		_, err := fmt.Fprintln(out, before)
 		return err
 	}
+	if err := before.unusable(); err != nil {
+		return err
+	}
 	before.plan(out)
 	if o.dryRun {
 		return nil
@@ -126,6 +129,9 @@ func (o *rotateOptions) follow(ctx context.Context, api client.Client, out io.Wr
 			return false, passing(err)
 		}
 		last = now
+		if err := now.unusable(); err != nil {
+			return false, err
+		}
 		if text := now.String(); text != shown {
 			fmt.Fprintln(out, text)
 			shown = text

@@ -202,6 +202,44 @@ func TestRotateWithoutOperator(t *testing.T) {
 	}
 }
 
+// TestRotateWithAnUnusableSecret fails at once and says what to do, which helps.
+func TestRotateWithAnUnusableSecret(t *testing.T) {
+	r := newRotationBench(t).operator()
+	r.cell(v1beta1.CellStatus{})
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"data":{"tls.key":"aGVsbG8="}}`))
+	if err := r.Patch(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: castore.SecretName}}, patch); err != nil {
+		t.Fatal(err)
+	}
+	fixture.Eventually(t, "the operator has seen it", func(context.Context) error {
+		if r.annotation(castore.AnnotationProblem) == "" {
+			return fmt.Errorf("it has not")
+		}
+		return nil
+	})
+	for _, args := range [][]string{nil, {"--wait"}, {"--dry-run"}} {
+		stdout, err := r.rotate(args...)
+		if err == nil || r.annotation(v1beta1.AnnotationRotate) != "" || stdout != "" {
+			t.Fatalf("%v: %v, said %q", args, err, stdout)
+		}
+		wantText(t, err.Error(), "AuthorityUnusable: ", r.namespace+"/kip-ca", "tls.key", "delete it, and it is written back from memory", "ask again then")
+	}
+	stdout, err := r.rotate("--status")
+	wantText(t, stdout, "AuthorityUnusable: ")
+	if err != nil {
+		t.Error(err)
+	}
+	if err := r.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: castore.SecretName}}); err != nil {
+		t.Fatal(err)
+	}
+	fixture.Eventually(t, "asked", func(context.Context) error { _, err := r.rotate(); return err })
+	fixture.Eventually(t, "two authorities", func(context.Context) error {
+		if r.keeper.Authorities().Previous == nil {
+			return fmt.Errorf("%v", r.keeper.Authorities().IDs())
+		}
+		return nil
+	})
+}
+
 func TestRotateMisuse(t *testing.T) {
 	for want, args := range map[string]string{
 		"--timeout=0s": "--timeout=0s", "[dry-run wait]": "--wait --dry-run", "kubeconfig": "--kubeconfig=/nowhere", "unknown command": "now",

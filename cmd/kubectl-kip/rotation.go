@@ -19,6 +19,8 @@ import (
 type rotation struct {
 	// asked: the operator has not taken notice yet.
 	asked bool
+	// problem is why the operator does not follow the Secret; empty when it does.
+	problem string
 	// current and previous are IDs; empty where there is none, or where it has not
 	// been noted.
 	current, previous, rotated string
@@ -51,6 +53,7 @@ func (o *rotateOptions) read(ctx context.Context, api client.Client) (*rotation,
 	}
 	r := &rotation{
 		asked:   secret.Annotations[v1beta1.AnnotationRotate] != "",
+		problem: secret.Annotations[castore.AnnotationProblem],
 		current: secret.Annotations[v1beta1.AnnotationAuthority], previous: secret.Annotations[v1beta1.AnnotationPreviousAuthority],
 		rotated: secret.Annotations[v1beta1.AnnotationRotated],
 	}
@@ -79,9 +82,23 @@ func (r *rotation) count(cell *v1beta1.Cell) {
 // running says whether a change is under way.
 func (r *rotation) running() bool { return r.asked || r.previous != "" || len(r.trusting) > 0 }
 
+// unusable is the error where the operator does not follow the Secret.
+func (r *rotation) unusable() error {
+	if r.problem == "" {
+		return nil
+	}
+	next := "ask again then"
+	if r.asked {
+		next = "the request that it has is kept, and followed then"
+	}
+	return fmt.Errorf("%s: %s; %s", v1beta1.ReasonAuthorityUnusable, r.problem, next)
+}
+
 // String is the one line that says how far it is.
 func (r *rotation) String() string {
 	switch {
+	case r.problem != "":
+		return r.unusable().Error()
 	case r.asked:
 		return "waits for the operator to take notice"
 	case len(r.waiting) > 0:

@@ -45,14 +45,23 @@ func (c *Controller) boot(ctx context.Context, s *scope) (outcome, error) {
 	case storeProblem(s) != nil:
 		notReady(cell, storeProblem(s).reason, storeProblem(s).message)
 	case c.slowToBoot(cell):
-		notReady(cell, v1beta1.ReasonAgentSilent,
-			fmt.Sprintf("instance %s was launched over %s ago, and no agent answers at %s: see its console and /var/log/cloud-init-output.log",
-				cell.Status.InstanceID, slowBoot, address))
+		notReady(cell, v1beta1.ReasonAgentSilent, c.silence(cell, address))
 	default:
 		notReady(cell, v1beta1.ReasonWaitingForAgent,
 			fmt.Sprintf("instance %s is launched, its agent has not answered yet", cell.Status.InstanceID))
 	}
 	return stop(), nil
+}
+
+// silence says of a cell that takes long where to look for the cause, and the
+// cause where it is known.
+func (c *Controller) silence(cell *v1beta1.Cell, address string) string {
+	text := fmt.Sprintf("instance %s was launched over %s ago, and no agent answers at %s: see its console, /var/log/cloud-init-output.log and /var/log/itzo/itzo.log",
+		cell.Status.InstanceID, slowBoot, address)
+	if remark := c.stores.remarked(cell.UID); remark != "" {
+		text += "; " + remark
+	}
+	return text
 }
 
 func (c *Controller) slowToBoot(cell *v1beta1.Cell) bool {

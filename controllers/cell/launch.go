@@ -81,6 +81,10 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	attempt := c.attemptFor(s, chosen)
 	if err := c.assignRole(ctx, s, &attempt); err != nil {
 		c.capacity.Released(s.cell.UID)
+		if p := profileProblem(attempt.InstanceProfile, err); p != nil {
+			notLaunched(s.cell, p.reason, profileField(s)+": "+p.message)
+			return stopAndLookAfter(p.retry), nil
+		}
 		return outcome{}, err
 	}
 	request, err := c.request(s, &attempt)
@@ -105,6 +109,7 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 	}
 	c.fresh.remove(s.cell.UID)
 	c.stores.fresh(s.cell.UID)
+	c.sayPlainImage(s, &attempt)
 	return proceed(), nil
 }
 
@@ -131,6 +136,9 @@ func (c *Controller) unrenderable(class *v1beta1.CellClass, err error) (reason, 
 	field := cloudinit.Field(c.Namespace, class)
 	if size := (*bootstrap.SizeError)(nil); errors.As(err, &size) {
 		return v1beta1.ReasonUserDataTooLarge, field + ": " + size.Error()
+	}
+	if size := (*bootstrap.ParameterSizeError)(nil); errors.As(err, &size) {
+		return v1beta1.ReasonParametersTooLarge, "spec.cellConfig: " + size.Error()
 	}
 	if missing := (*cloudinit.SourceError)(nil); errors.As(err, &missing) {
 		return v1beta1.ReasonCloudInitNotFound, missing.Error()
@@ -189,6 +197,8 @@ func askedFor(s *scope, err error) *problem {
 	case slices.Contains(spec.SecurityGroups, subject) && !slices.Contains(s.class.Status.SecurityGroups, subject):
 		return &problem{reason: v1beta1.ReasonGroupNotFound,
 			message: fmt.Sprintf("spec.securityGroups: %q: no security group of this ID in VPC %s (%v)", subject, s.class.Status.VPCID, err)}
+	case spec.InstanceProfile == subject && answer.Kind == cloud.KindNoRole:
+		return &problem{reason: v1beta1.ReasonProfileNotFound, message: "spec.instanceProfile: " + profileProblem(subject, err).message}
 	case spec.InstanceProfile == subject:
 		return &problem{reason: v1beta1.ReasonProfileNotFound,
 			message: fmt.Sprintf("spec.instanceProfile: %q: no instance profile of this name or ARN (%v)", subject, err)}

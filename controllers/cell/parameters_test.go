@@ -103,8 +103,8 @@ func TestParametersOfABootingCell(t *testing.T) {
 	b.clock.Advance(slowBoot + storeAgain)
 	b.poke(cell)
 	fixture.Eventually(t, "the parameter is as it was", func(context.Context) error {
-		if value := b.stored()[0].Latest().Value; !strings.Contains(value, "server.key") {
-			return fmt.Errorf("it is %q", value)
+		if stored := b.stored(); len(stored) != 1 || !strings.Contains(stored[0].Latest().Value, "server.key") {
+			return fmt.Errorf("there are %+v", stored)
 		}
 		return nil
 	})

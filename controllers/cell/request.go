@@ -39,6 +39,11 @@ func (c *Controller) request(s *scope, attempt *v1beta1.LaunchAttempt) (cloud.La
 	if err != nil {
 		return cloud.LaunchRequest{}, err
 	}
+	if input.ParameterStore { // what it cannot be told later it is not launched for
+		if _, err := bootstrap.Parameters(input); err != nil {
+			return cloud.LaunchRequest{}, err
+		}
+	}
 	request := cloud.LaunchRequest{
 		ClientToken:     clientToken(s.cell, attempt.Number),
 		InstanceType:    attempt.InstanceType,

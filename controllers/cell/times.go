@@ -110,11 +110,19 @@ func longerEach(waited, first, most time.Duration) time.Duration {
 }
 
 const (
-	// storeAgain is how often the parameters of a cell whose agent has not
-	// answered are written again, in case that somebody deleted them.
-	storeAgain = time.Minute
-	// storeRetry is when Parameter Store is asked again that did not do as asked.
-	storeRetry = 10 * time.Second
+	// storeAgain is how soon it is looked whether the parameters of a cell whose
+	// agent has not answered are as they were written: somebody may have deleted
+	// them. Each look comes after half of the time since the attempt began, up to
+	// storeAgainMost.
+	storeAgain     = time.Minute
+	storeAgainMost = 10 * time.Minute
+	// storeRetry is how soon Parameter Store is asked again that did not do as
+	// asked, up to storeRetryMost in the same way.
+	storeRetry     = 10 * time.Second
+	storeRetryMost = 5 * time.Minute
+	// profileRetry is when an instance profile that does not exist is looked up
+	// again.
+	profileRetry = time.Minute
 	// roleKnownFor is how long the role of an instance profile is taken to stay.
 	roleKnownFor = 10 * time.Minute
 )

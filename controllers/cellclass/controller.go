@@ -142,10 +142,16 @@ func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.Cel
 	return nil
 }
 
-// announce makes an event of a condition that is new.
+// announce makes events of conditions that are new.
 func (c *Controller) announce(before, class *v1beta1.CellClass) {
-	was := meta.FindStatusCondition(before.Status.Conditions, v1beta1.ConditionReady)
-	is := meta.FindStatusCondition(class.Status.Conditions, v1beta1.ConditionReady)
+	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType} {
+		was := meta.FindStatusCondition(before.Status.Conditions, kind)
+		is := meta.FindStatusCondition(class.Status.Conditions, kind)
+		c.announceOne(class, was, is)
+	}
+}
+
+func (c *Controller) announceOne(class *v1beta1.CellClass, was, is *metav1.Condition) {
 	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
 		return
 	}

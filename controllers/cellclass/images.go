@@ -56,7 +56,7 @@ func (c *Controller) newestImages(ctx context.Context, path string, spec v1beta1
 	case cloud.IsNotFound(err):
 		return nil, found(v1beta1.ReasonImageNotFound, "%s: image %q does not exist in this region", path+".imageIDs", subjectOf(err))
 	case cloud.KindOf(err) == cloud.KindInvalid && err != nil:
-		return nil, found(v1beta1.ReasonImageNotFound, "%s: %v", path, err)
+		return nil, found(v1beta1.ReasonInvalidImageSpec, "%s: %v", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

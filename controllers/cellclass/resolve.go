@@ -1,6 +1,7 @@
 package cellclass
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,9 @@ func (c *Controller) resolveSteps(ctx context.Context, class *v1beta1.CellClass)
 	if err := c.checkCloudInit(ctx, class); err != nil {
 		return err
 	}
+	if err := checkParameters(class); err != nil {
+		return err
+	}
 	if class.Spec.Itzo.URL == "" && !c.ServesAgent {
 		return found(v1beta1.ReasonNoAgent, "spec.itzo.url: missing, and this operator serves no agent of its own (flag --agent-dir)")
 	}
@@ -124,6 +128,27 @@ func (c *Controller) checkCloudInit(ctx context.Context, class *v1beta1.CellClas
 		return found(v1beta1.ReasonInvalidCloudInit, "%s", text)
 	}
 	return nil
+}
+
+// checkParameters looks whether cells' parameters leave room for certificates,
+// whose sizes only a Cell's own show.
+func checkParameters(class *v1beta1.CellClass) error {
+	if !class.Spec.UseCloudParameterStore {
+		return nil
+	}
+	least := []byte("-")
+	in := bootstrap.Input{
+		CACertificate: least, Certificate: least, Key: least, ParameterStore: true, CellConfig: map[string]string{},
+		Agent: bootstrap.Agent{URL: cmp.Or(class.Spec.Itzo.URL, "-"), Version: class.Spec.Itzo.Version},
+	}
+	for name, value := range class.Spec.CellConfig {
+		in.CellConfig[name] = string(value)
+	}
+	_, err := bootstrap.Parameters(in)
+	if size := (*bootstrap.ParameterSizeError)(nil); errors.As(err, &size) {
+		return found(v1beta1.ReasonParametersTooLarge, "spec.cellConfig: %v, and more for the cell's certificates", size)
+	}
+	return err
 }
 
 // resolveProfile finds the class's instance profile, and the role whose ID a
@@ -221,7 +246,24 @@ func (c *Controller) checkTypes(_ context.Context, class *v1beta1.CellClass) err
 		return noType(class)
 	}
 	class.Status.Architecture = rules.Architecture(&described).String()
+	judgeDefaultType(class, rules)
 	return nil
+}
+
+// judgeDefaultType says whether cells that name no type and need no resources
+// can be made; others can, so it is no reason for the class not to be ready.
+func judgeDefaultType(class *v1beta1.CellClass, rules *selection.Rules) {
+	name := class.Spec.DefaultInstanceType
+	why := rules.WhyNot(name)
+	if why == "" {
+		meta.RemoveStatusCondition(&class.Status.Conditions, v1beta1.ConditionDefaultType)
+		return
+	}
+	meta.SetStatusCondition(&class.Status.Conditions, metav1.Condition{
+		Type: v1beta1.ConditionDefaultType, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonInvalidInstanceType,
+		Message:            fmt.Sprintf("spec.defaultInstanceType: %s %s: pods without resource requests get no cell", name, why),
+		ObservedGeneration: class.Generation,
+	})
 }
 
 // noType says why the class leaves no type.

@@ -123,7 +123,22 @@ func TestBadInput(t *testing.T) {
 			func(s *v1beta1.CellClassSpec) {
 				s.BootImageSpec = v1beta1.BootImageSpec{Filters: "flavour=sweet"}
 			},
-			v1beta1.ReasonImageNotFound, []string{"spec.bootImageSpec", "flavour"},
+			v1beta1.ReasonInvalidImageSpec, []string{"spec.bootImageSpec", "flavour"},
+		},
+		"other state": {
+			func(s *v1beta1.CellClassSpec) {
+				s.BootImageSpec = v1beta1.BootImageSpec{Owners: "self", Filters: "state=pending"}
+			},
+			v1beta1.ReasonInvalidImageSpec, []string{"spec.bootImageSpec", "filter state=pending", "leave it out"},
+		},
+		"parameters": {
+			func(s *v1beta1.CellClassSpec) {
+				s.UseCloudParameterStore, s.DefaultIAMPermissions, s.CellConfig = true, "web", map[string]v1beta1.CellConfigValue{}
+				for i := range 11 {
+					s.CellConfig[fmt.Sprintf("key%d", i)] = v1beta1.CellConfigValue(strings.Repeat("x", 4000))
+				}
+			},
+			v1beta1.ReasonParametersTooLarge, []string{"spec.cellConfig", "the limit is 40960"},
 		},
 		"pending image": {
 			func(s *v1beta1.CellClassSpec) {
@@ -157,6 +172,7 @@ func TestBadInput(t *testing.T) {
 				c.Spec.AWS.Subnets, c.Spec.ExtraSecurityGroups = []string{subnetB}, nil
 				c.Spec.BootImageSpec = v1beta1.BootImageSpec{Owners: "self"}
 				c.Spec.DefaultInstanceType, c.Spec.CloudInit = "m5.large", "#cloud-config\n{}\n"
+				c.Spec.CellConfig = nil
 			})
 			b.ready(class)
 			edit(b, class, func(c *v1beta1.CellClass) { test.spoil(&c.Spec) })

@@ -2,9 +2,11 @@ package cellclass
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +40,28 @@ func TestNoTypeIsLeft(t *testing.T) {
 			b.ready(class)
 		})
 	}
+}
+
+// TestDefaultTypeOfAnotherArchitecture: cells can be made, but not for pods that
+// ask for nothing; that stands on the class before the first one tries.
+func TestDefaultTypeOfAnotherArchitecture(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class(func(s *v1beta1.CellClassSpec) {
+		s.DefaultInstanceType, s.BootImageSpec = "t3.small", v1beta1.BootImageSpec{ImageIDs: "ami-0a11ce00000000003"}
+	})
+	is := b.ready(class)
+	condition := meta.FindStatusCondition(is.Status.Conditions, v1beta1.ConditionDefaultType)
+	want := "spec.defaultInstanceType: t3.small is amd64, for which the class has no image"
+	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != v1beta1.ReasonInvalidInstanceType || !strings.HasPrefix(condition.Message, want) {
+		t.Fatalf("condition %+v", condition)
+	}
+	edit(b, class, func(c *v1beta1.CellClass) { c.Spec.DefaultInstanceType = "t4g.small" })
+	fixture.WaitFor(t, b, class, "the default type does", func(is *v1beta1.CellClass) error {
+		if meta.FindStatusCondition(is.Status.Conditions, v1beta1.ConditionDefaultType) != nil {
+			return fmt.Errorf("conditions %+v", is.Status.Conditions)
+		}
+		return nil
+	})
 }
 
 // TestImageOverrides: the first override that fits counts; what none is for

@@ -16,13 +16,16 @@ import (
 const (
 	caFile          = "ca.crt"
 	certificateFile = "server.crt"
-	keyFile         = "server.key"
+	keyFile         = KeyFile
 	// successorFile holds new credentials while they take the place of the
 	// others: three files cannot be replaced in one step.
 	successorFile = "successor.json"
 )
 
 const credentialsMode fs.FileMode = 0o600
+
+// KeyFile is the name of the file with the private key.
+const KeyFile = "server.key"
 
 // CredentialFiles are the names of the files that Files reads.
 func CredentialFiles() []string {

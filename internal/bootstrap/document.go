@@ -45,11 +45,15 @@ func (e *DocumentError) Text() string {
 // and not into documents that are not cloud-config.
 func Validate(cloudInit string) error {
 	kind := kindOf(cloudInit)
-	if kind == cloudConfig {
-		_, err := parse(cloudInit)
+	if kind != cloudConfig {
+		return checkPart(kind, cloudInit)
+	}
+	doc, err := parse(cloudInit)
+	if err != nil {
 		return err
 	}
-	return checkPart(kind, cloudInit)
+	_, err = doc.render([]file{{name: nameCA}}, []string{":"})
+	return err
 }
 
 // document is a user's cloud-config document that can be added to.
@@ -67,7 +71,7 @@ func parse(text string) (*document, error) {
 		return nil, err
 	}
 	doc := &document{root: root}
-	for _, check := range []func() error{doc.checkMapping, doc.checkValues, doc.checkFiles, doc.checkCommands} {
+	for _, check := range []func() error{doc.checkMapping, doc.checkValues, doc.checkScalars, doc.checkFiles, doc.checkCommands} {
 		if err := check(); err != nil {
 			return nil, err
 		}
@@ -172,8 +176,11 @@ func (d *document) checkFiles() error {
 		if item.Kind != yaml.MappingNode {
 			return &DocumentError{Line: item.Line, Column: item.Column, Problem: fmt.Sprintf("%s[%d] is %s", writeFiles, i, describe(item)), Remedy: "it must be a mapping with path and content"}
 		}
+		if err := checkFile(i, item); err != nil {
+			return err
+		}
 		target := find(item, "path")
-		if target == nil || target.Kind != yaml.ScalarNode {
+		if target == nil {
 			continue
 		}
 		if p := path.Join("/", target.Value); p == Dir || strings.HasPrefix(p, Dir+"/") {
@@ -182,6 +189,32 @@ func (d *document) checkFiles() error {
 	}
 	return nil
 }
+
+// checkFile refuses what cloud-init fails at: it needs strings, and goes on
+// without a path, an owner and an encoding, but not without content.
+func checkFile(i int, item *yaml.Node) error {
+	for _, key := range []string{"path", "content", "encoding", "owner"} {
+		value := find(item, key)
+		if value == nil {
+			continue
+		}
+		switch tag := tag11(value); {
+		case value.Kind == yaml.ScalarNode && tag == "!!str",
+			tag == "!!binary" && key == "content", tag == "!!null" && key != "content":
+			continue
+		}
+		return &DocumentError{Line: value.Line, Column: value.Column, Problem: fmt.Sprintf("%s[%d].%s is %s", writeFiles, i, key, describe(value)),
+			Remedy: "it must be a string; " + quoteIt}
+	}
+	if mode := find(item, "permissions"); mode != nil && tag11(mode) == "!!float" {
+		return &DocumentError{Line: mode.Line, Column: mode.Column, Problem: fmt.Sprintf("%s[%d].permissions is a number with a point", writeFiles, i),
+			Remedy: `it must be octal digits in quotes, such as "0644"`}
+	}
+	return nil
+}
+
+// quoteIt explains what looks like a string, and is none.
+const quoteIt = "quote it: cloud-init reads YAML 1.1, where a plain yes, no, on, off or 12:30 is none"
 
 // checkCommands refuses what makes cloud-init drop the whole of runcmd, and
 // with it the start of the agent.
@@ -192,12 +225,17 @@ func (d *document) checkCommands() error {
 	}
 	for i, item := range list {
 		item = resolve(item)
-		tag := item.ShortTag()
+		tag := tag11(item)
 		if item.Kind == yaml.SequenceNode || (item.Kind == yaml.ScalarNode && (tag == "!!str" || tag == "!!null")) {
 			continue
 		}
-		return &DocumentError{Line: item.Line, Column: item.Column, Problem: fmt.Sprintf("%s[%d] is %s", runCmd, i, describe(item)),
-			Remedy: "it must be a string or a list of strings; a command with a colon and a blank in it needs quotes"}
+		remedy := "it must be a string or a list of strings; "
+		if item.Kind == yaml.MappingNode {
+			remedy += "a command with a colon and a blank in it needs quotes"
+		} else {
+			remedy += quoteIt
+		}
+		return &DocumentError{Line: item.Line, Column: item.Column, Problem: fmt.Sprintf("%s[%d] is %s", runCmd, i, describe(item)), Remedy: remedy}
 	}
 	return nil
 }
@@ -205,7 +243,7 @@ func (d *document) checkCommands() error {
 // checkList gives the items of the list under key; none where there is no key.
 func (d *document) checkList(key string) ([]*yaml.Node, error) {
 	value := find(d.mapping(), key)
-	if value == nil || value.ShortTag() == "!!null" {
+	if value == nil || tag11(value) == "!!null" {
 		return nil, nil
 	}
 	if value.Kind != yaml.SequenceNode {
@@ -221,7 +259,7 @@ func describe(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	}
-	switch n.ShortTag() {
+	switch tag := tag11(n); tag {
 	case "!!str":
 		return "a string"
 	case "!!int", "!!float":
@@ -231,6 +269,6 @@ func describe(n *yaml.Node) string {
 	case "!!null":
 		return "empty"
 	default:
-		return "of type " + n.ShortTag()
+		return "of type " + tag
 	}
 }

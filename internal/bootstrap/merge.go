@@ -9,8 +9,8 @@ import (
 )
 
 // render appends to the lists of the document and writes it. Comments and the
-// order of keys stay; where the library cannot write a comment so that the
-// document reads back unchanged, all comments go.
+// order of keys stay; where the library cannot write them so that the document
+// reads back unchanged, empty values are spelled out, and then all comments go.
 func (d *document) render(files []file, commands []string) ([]byte, error) {
 	for _, f := range files {
 		d.add(writeFiles, fileNode(f))
@@ -18,19 +18,34 @@ func (d *document) render(files []file, commands []string) ([]byte, error) {
 	for _, c := range commands {
 		d.add(runCmd, stringNode(c))
 	}
-	out, err := d.encode()
-	if err == nil && d.readsBack(out) {
-		return out, nil
+	var out []byte
+	var err error
+	for _, simplify := range []func(*yaml.Node){func(*yaml.Node) {}, respell, stripComments} {
+		simplify(d.root)
+		if out, err = d.encode(); err == nil && d.readsBack(out) {
+			return out, nil
+		}
 	}
-	stripComments(d.root)
-	out, err = d.encode()
+	problem := "the document would change when it is written again"
 	if err != nil {
-		return nil, &DocumentError{Problem: "the document cannot be written again (" + err.Error() + ")", Remedy: "write it with fewer of YAML's special forms"}
+		problem = "the document cannot be written again (" + err.Error() + ")"
 	}
-	if !d.readsBack(out) {
-		return nil, &DocumentError{Problem: "the document would change when it is written again", Remedy: "write it with fewer of YAML's special forms"}
+	return nil, &DocumentError{Problem: problem, Remedy: "write it with fewer of YAML's special forms"}
+}
+
+// respell writes out what the library makes strings of: in the midst of a line,
+// values that are empty, and dates with a colon.
+func respell(n *yaml.Node) {
+	switch {
+	case n.Kind != yaml.ScalarNode || n.Style != 0:
+	case n.ShortTag() == "!!null":
+		n.Value = "null"
+	case n.ShortTag() == "!!timestamp":
+		n.Style = yaml.TaggedStyle
 	}
-	return out, nil
+	for _, child := range n.Content {
+		respell(child)
+	}
 }
 
 func (d *document) encode() ([]byte, error) {

@@ -102,7 +102,8 @@ func checkPart(kind kind, text string) error {
 		return &DocumentError{Line: 1, Problem: "the head of the MIME message cannot be read (" + err.Error() + ")",
 			Remedy: "write lines like Content-Type: multipart/mixed; boundary=\"x\" and an empty one"}
 	}
-	return nil
+	first := 1 + strings.Count(text[:strings.Index(text, whole)], "\n")
+	return readEntity(strings.Split(strings.ReplaceAll(whole, "\r\n", "\n"), "\n"), first).check(0)
 }
 
 // part is a document with its own head. A message is a part as it stands.

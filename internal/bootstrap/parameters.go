@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"unicode/utf8"
 
@@ -31,7 +32,8 @@ func (e *ParameterSizeError) Error() string {
 
 // Parameters renders what a cell fetches from a parameter store instead of
 // finding it in its user data: one YAML mapping of the parameters' names to
-// their contents. The error is a *ParameterSizeError where it is too long.
+// their contents; one of several chunks begins with its digest, so that no reader
+// joins chunks of two documents. The error is a *ParameterSizeError where it is too long.
 func Parameters(in Input) ([]Parameter, error) {
 	if err := in.complete(); err != nil {
 		return nil, err
@@ -43,6 +45,9 @@ func Parameters(in Input) ([]Parameter, error) {
 	document, err := yaml.Marshal(mapping)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the cell's parameters: %w", err)
+	}
+	if len(document) > MaxParameter {
+		document = append(fmt.Appendf(nil, "# sha256:%x\n", sha256.Sum256(document)), document...)
 	}
 	return chunks(string(document))
 }

@@ -13,7 +13,7 @@ import (
 
 // mostLookedAt bounds, in bytes, what is parsed again to find where a document
 // goes wrong.
-const mostLookedAt = 4 << 20
+const mostLookedAt = 512 << 10
 
 // lineOf matches the two forms in which the YAML library tells a line.
 var lineOf = regexp.MustCompile(`(?m)^(?:yaml:|) *line (\d+): (.*)$`)
@@ -41,18 +41,30 @@ func syntaxProblem(text string) string {
 	return problem
 }
 
+// byteReader gives one byte at a time, so that nothing is read ahead.
+type byteReader struct{ io.Reader }
+
+func (r byteReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 1)]) }
+
+// readUntilProblem is how many bytes of a text are read before its problem shows.
+func readUntilProblem(text string) int {
+	in := strings.NewReader(text)
+	_ = yaml.NewDecoder(byteReader{in}).Decode(&yaml.Node{})
+	return len(text) - in.Len()
+}
+
 // locate finds where a text begins to have the problem, as line and column,
 // both counted from 1; zeros where that would take too long. The library tells
 // no column, and in place of the problem's line that of what is around it, if
-// any: so the text is cut from its end for as long as the problem stays, first
-// line by line, then character by character.
+// any: so the text is cut, from where the library stopped reading, for as long
+// as the problem stays, first line by line, then character by character.
 func locate(text, problem string) (line, column int) {
 	left := mostLookedAt
 	stays := func(end int) bool {
 		left -= end
 		return left > 0 && syntaxProblem(text[:end]) == problem
 	}
-	end := len(text)
+	end := readUntilProblem(text)
 	for end > 0 {
 		start := strings.LastIndexByte(text[:end-1], '\n') + 1
 		if !stays(start) {

@@ -67,6 +67,7 @@ func newMachine(t *testing.T, programs map[string]string) machine {
 		}
 	}
 	for name, body := range programs {
+		_ = os.Remove(filepath.Join(m.root, "bin", name)) // a link to busybox
 		m.write(t, "bin/"+name, "#!/bin/sh\n"+body+"\n", 0o755)
 	}
 	for name, text := range map[string]string{
@@ -153,11 +154,34 @@ func TestScriptDownloadsAgain(t *testing.T) {
 	m := newMachine(t, map[string]string{"curl": download})
 	m.write(t, "srv/down", "1", 0o600)
 	m.boot(t, start+"started 1")
-	want := "itzo: cannot download http://mirror/pause-v2-" + runtime.GOARCH + " yet: no route to host\n"
-	for _, file := range []string{"dev/console", "var/log/itzo/itzo.log"} {
-		if got := m.read(t, file); got != want {
-			t.Errorf("%s: %q, want %q", file, got, want)
-		}
+	pause := "http://mirror/pause-v2-" + runtime.GOARCH
+	want := "itzo: cannot download " + pause + " yet, and goes on trying: no route to host\nitzo: downloaded " + pause + "\n"
+	if got := m.read(t, "var/log/itzo/itzo.log"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := m.read(t, "dev/console"); got != "itzo: downloaded "+pause+"\n" { // each line replaces the last, as this is a file
+		t.Errorf("the console: %q", got)
+	}
+}
+
+// TestScriptNeverGivesUp: a mirror may be away for hours; the console says so
+// now and then, and at once what is new.
+func TestScriptNeverGivesUp(t *testing.T) {
+	m := newMachine(t, map[string]string{
+		"curl": strings.Replace(download, "no route to host", "no route $((n / 100)) after $n ms", 1),
+		// A clock that goes on when somebody sleeps. The shell has its own date.
+		"sleep": `[ "$1" -ge 1000 ] && exec busybox sleep "$1"; case $1 in *.*) exec busybox sleep "$1" ;; esac; echo $(($(cat /srv/now) + $1)) >/srv/now`,
+	})
+	m.write(t, "srv/now", "1800000000", 0o600)
+	m.write(t, "srv/down", "150", 0o600)
+	m.boot(t, "sed -i 's:date +%s:cat /srv/now:' /tmp/itzo/start-agent.sh\n"+start+"started 1")
+	said := strings.Split(strings.TrimSpace(m.read(t, "var/log/itzo/itzo.log")), "\n")
+	const times = 149 * 30 / 300
+	if len(said) < times-2 || len(said) > times+3 {
+		t.Errorf("said %d times in over an hour:\n%s", len(said), strings.Join(said, "\n"))
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "no route 1") || !strings.Contains(all, "no route 0") || !strings.Contains(said[len(said)-1], "downloaded") {
+		t.Errorf("said:\n%s", all)
 	}
 }
 
@@ -205,7 +229,6 @@ func TestScriptSaysWhyItStops(t *testing.T) {
 		"unknown machine": {complete, "sed -i " + `'s/x86_64\|aarch64/pdp11/'` + " /tmp/itzo/start-agent.sh; " + start, "there is no agent for a machine of type " + machineType(t) + "; this cell will not run pods"},
 		"no version": {complete, ": >/tmp/itzo/itzo_version; " + start,
 			"the image has no itzo, and itzo.version of the class names none to download; this cell will not run pods"},
-		"no mirror": {complete, "echo 9 >/srv/down; sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; " + start, "cannot download http://mirror/pause-v2-" + runtime.GOARCH + ": no route to host; this cell will not run pods"},
 		"systemd refuses": {map[string]string{"curl": download, "systemctl": "exit 1"}, "mkdir -p /run/systemd/system; " + start,
 			"systemd does not start the agent; this cell will not run pods"},
 	} {
@@ -270,8 +293,8 @@ func TestScriptChecksDigests(t *testing.T) {
 	m.write(t, "tmp/itzo/sha256sums", good, 0o600)
 	genuine := m.read(t, "srv/itzo-v2-"+runtime.GOARCH)
 	m.write(t, "srv/itzo-v2-"+runtime.GOARCH, genuine+"# forged\n", 0o600)
-	m.boot(t, "sed -i s/patience=300/patience=0/ /tmp/itzo/start-agent.sh; "+start[:len(start)-1]+" && exit 5 || exit 0")
-	want := "cannot download http://mirror/itzo-v2-" + runtime.GOARCH + ": its SHA-256 digest is "
+	m.boot(t, start[:len(start)-1]+` & until grep -q 'its SHA-256 digest is' /var/log/itzo/itzo.log; do sleep 0.01; done 2>/dev/null`+"\n")
+	want := "cannot download http://mirror/itzo-v2-" + runtime.GOARCH + " yet, and goes on trying: its SHA-256 digest is "
 	if log := m.read(t, "var/log/itzo/itzo.log"); !strings.Contains(log, want) {
 		t.Errorf("log %q", log)
 	}

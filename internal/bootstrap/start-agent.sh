@@ -7,7 +7,7 @@ conf=/tmp/itzo
 lib=/usr/local/lib/itzo
 agent=/usr/local/bin/itzo
 log=/var/log/itzo/itzo.log
-patience=300 # seconds of trying to download
+patience=300 # seconds of silence about downloads that fail
 
 say() {
 	echo "itzo: $*" | tee -a "$log"
@@ -37,14 +37,19 @@ checked() {
 	}
 }
 
+# For as long as it takes: what serves the agent may come back.
 download() {
-	from=$url/$1-$version-$arch pause=1
+	from=$url/$1-$version-$arch pause=1 said= next=0
 	until problem=$(fetch "$from" "$lib/$1.new" 2>&1 && checked "$1" 2>&1); do
-		[ "$(date +%s)" -lt "$deadline" ] || die "cannot download $from: $problem"
-		say "cannot download $from yet: $problem"
+		now=$(date +%s) kind=$(echo "$problem" | sed 's/ after [0-9]* m[a-z]*//')
+		if [ "$kind" != "$said" ] || [ "$now" -ge "$next" ]; then
+			say "cannot download $from yet, and goes on trying: $problem"
+			said=$kind next=$((now + patience))
+		fi
 		sleep "$pause"
 		[ "$pause" -ge 30 ] || pause=$((pause * 2))
 	done
+	[ -z "$said" ] || say "downloaded $from"
 	chmod 0755 "$lib/$1.new" && mv -f "$lib/$1.new" "$lib/$1" || die "cannot install $lib/$1"
 }
 
@@ -69,7 +74,6 @@ install_agent() {
 	fi
 	[ -n "$version" ] || die "the image has no itzo, and itzo.version of the class names none to download"
 	command -v curl >/dev/null || command -v wget >/dev/null || die "the image has neither curl nor wget to download the agent with"
-	deadline=$(($(date +%s) + patience))
 	download pause
 	download itzo
 	ln -sf "$lib/itzo" "$agent" && echo "$url $version" >"$lib/installed" || die "cannot install $agent"

@@ -29,6 +29,10 @@ const (
 	PreviousPrivateKeyKey = "previous.key"
 )
 
+// AnnotationProblem says on the Secret why the operator does not follow it, for
+// those who may not read its keys.
+const AnnotationProblem = "kip.elotl.co/authority-unusable"
+
 // +kubebuilder:rbac:groups="",namespace=kip-system,resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",namespace=kip-system,resources=secrets,resourceNames=kip-ca,verbs=get;list;watch;update
 

@@ -43,6 +43,12 @@ type Options struct {
 type Keeper struct {
 	Options
 
+	// step is held from a look at the Secret until what follows from it is done:
+	// what was read before a change of this process's own is not taken over after it.
+	step sync.Mutex
+	// asked is the request for another authority that the Secret had last.
+	asked string
+
 	mu   sync.RWMutex
 	held pki.Authorities
 	// problem is why the Secret is not followed; nil when it is.
@@ -105,6 +111,8 @@ func (k *Keeper) watch(mgr ctrl.Manager, name string, reconciler reconcile.Func,
 
 // follow takes over what another replica, or a user, has changed.
 func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	k.step.Lock()
+	defer k.step.Unlock()
 	var result ctrl.Result
 	_, err := k.read(ctx)
 	if k.Check(nil) != nil { // another replica mends it, or a user
@@ -116,14 +124,22 @@ func (k *Keeper) follow(ctx context.Context, _ ctrl.Request) (ctrl.Result, error
 // Reconcile brings the change of authorities one step further. Each step
 // follows from the Secret and the Cells alone.
 func (k *Keeper) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	k.step.Lock()
+	defer k.step.Unlock()
 	secret, err := k.read(ctx)
+	if err == nil || errors.Is(err, errUnusable) {
+		k.asked = secret.Annotations[v1beta1.AnnotationRotate]
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return ctrl.Result{}, k.restore(ctx)
 	case errors.Is(err, errUnusable):
 		k.report(secret, v1beta1.ReasonAuthorityUnusable, err)
-		return ctrl.Result{RequeueAfter: unusableRetry}, nil
+		return ctrl.Result{RequeueAfter: unusableRetry}, k.mark(ctx, secret, err.Error())
 	case err != nil:
+		return ctrl.Result{}, err
+	}
+	if err := k.mark(ctx, secret, ""); err != nil {
 		return ctrl.Result{}, err
 	}
 	held := k.Authorities()
@@ -135,6 +151,22 @@ func (k *Keeper) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, er
 		return k.begin(ctx, secret, held)
 	}
 	return ctrl.Result{RequeueAfter: min(wait, ageLook)}, nil
+}
+
+// mark writes beside the Secret's keys why it is not followed; empty: it is.
+func (k *Keeper) mark(ctx context.Context, secret *corev1.Secret, problem string) error {
+	if secret.Annotations[AnnotationProblem] == problem {
+		return nil
+	}
+	if problem == "" {
+		delete(secret.Annotations, AnnotationProblem)
+	} else {
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, AnnotationProblem, problem)
+	}
+	if err := k.Client.Update(ctx, secret); err != nil {
+		return fmt.Errorf("noting on Secret %s/%s whether it is followed: %w", k.Namespace, SecretName, err)
+	}
+	return nil
 }
 
 // errUnusable is wrapped by errors about a Secret that is not followed.
@@ -212,10 +244,15 @@ func (k *Keeper) restore(ctx context.Context) error {
 	if held.Previous != nil {
 		secret.Annotations[v1beta1.AnnotationRotated] = k.Clock.Now().UTC().Format(time.RFC3339)
 	}
+	text := "it was deleted, and is written back from the operator's memory: cells depend on it"
+	if k.asked != "" && held.Previous == nil {
+		secret.Annotations[v1beta1.AnnotationRotate] = k.asked
+		text += "; so is the request for another authority, which is made next"
+	}
 	if err := k.Client.Create(ctx, secret); err != nil {
 		return fmt.Errorf("writing Secret %s/%s, which was deleted, back from memory: %w", k.Namespace, SecretName, err)
 	}
-	k.report(secret, v1beta1.ReasonAuthorityRestored, errors.New("it was deleted, and is written back from the operator's memory: cells depend on it"))
+	k.report(secret, v1beta1.ReasonAuthorityRestored, errors.New(text))
 	k.hold(held)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -218,6 +219,59 @@ func TestOneRotationForManyReplicas(t *testing.T) {
 	}
 }
 
+// afterGet does something once a Secret has been read.
+type afterGet struct {
+	client.Client
+	do func()
+}
+
+func (c *afterGet) Get(ctx context.Context, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	err := c.Client.Get(ctx, key, into, options...)
+	if do := c.do; do != nil && key.Name == SecretName {
+		c.do = nil
+		do()
+	}
+	return err
+}
+
+// TestNeverGoesBack: whoever has read the Secret before it was changed does not
+// take over what it held then.
+func TestNeverGoesBack(t *testing.T) {
+	c := &afterGet{Client: apiServer.Client(t)}
+	keeper, err := Open(t.Context(), Options{Client: c, Events: events.NewFakeRecorder(10), Clock: &fixture.Clock{}, Namespace: namespace(t, c)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := secretIn(t, c, keeper.Namespace)
+	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1beta1.AnnotationRotate, "now")
+	if err := c.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	rotated := make(chan error, 1)
+	c.do = func() {
+		rotate := func() {
+			_, err := keeper.Reconcile(t.Context(), ctrl.Request{})
+			rotated <- err
+		}
+		if keeper.step.TryLock() {
+			keeper.step.Unlock()
+			rotate() // nothing keeps it from coming between
+		} else {
+			go rotate()
+		}
+	}
+	if _, err := keeper.follow(t.Context(), ctrl.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-rotated; err != nil {
+		t.Fatal(err)
+	}
+	stored, err := parse(secretIn(t, c, keeper.Namespace).Data)
+	if err != nil || stored.Previous == nil || !slices.Equal(stored.IDs(), keeper.Authorities().IDs()) {
+		t.Errorf("stored %v, held %v, %v", stored.IDs(), keeper.Authorities().IDs(), err)
+	}
+}
+
 // TestSettles: a launch that was decided on before may be written after.
 func TestSettles(t *testing.T) {
 	s := newScene(t)
@@ -338,6 +392,12 @@ func TestUnusableSecret(t *testing.T) {
 			if after := s.keeper.Authorities().IDs(); !slices.Equal(before, after) {
 				t.Errorf("held %v, before %v", after, before)
 			}
+			fixture.Eventually(t, "said on the Secret", func(context.Context) error {
+				if said := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; !strings.Contains(said, c.want) || strings.Contains(said, "PRIVATE") {
+					return fmt.Errorf("it says %q", said)
+				}
+				return nil
+			})
 			if err := s.Delete(t.Context(), secretIn(t, s.Client, s.namespace)); err != nil {
 				t.Fatal(err)
 			}
@@ -345,8 +405,48 @@ func TestUnusableSecret(t *testing.T) {
 				return errors.Join(s.keeper.Check(nil), s.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: SecretName}, &corev1.Secret{}))
 			})
 			s.holds("what it held", func(a pki.Authorities) bool { return slices.Equal(a.IDs(), before) })
+			if said, found := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; found {
+				t.Errorf("it still says %q", said)
+			}
 		})
 	}
+}
+
+// TestMendedSecret: what is said of it goes.
+func TestMendedSecret(t *testing.T) {
+	s := newScene(t)
+	key := secretIn(t, s.Client, s.namespace).Data["tls.key"]
+	said := func(want bool) {
+		t.Helper()
+		fixture.Eventually(t, "said on the Secret", func(context.Context) error {
+			if _, found := secretIn(t, s.Client, s.namespace).Annotations[AnnotationProblem]; found != want {
+				return fmt.Errorf("it is said: %t", found)
+			}
+			return nil
+		})
+	}
+	s.edit(func(secret *corev1.Secret) { secret.Data["tls.key"] = []byte("hello") })
+	said(true)
+	s.edit(func(secret *corev1.Secret) { secret.Data["tls.key"] = key })
+	said(false)
+}
+
+// TestRequestOutlivesTheSecret: who deletes an unusable Secret, as advised, gets
+// the change that was asked for.
+func TestRequestOutlivesTheSecret(t *testing.T) {
+	s := newScene(t)
+	last := s.keeper.Authorities().Current.ID()
+	s.cell(last)
+	s.edit(func(secret *corev1.Secret) {
+		secret.Data["tls.key"] = []byte("hello")
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1beta1.AnnotationRotate, "now")
+	})
+	wantEvent(t, s.Client, s.namespace, v1beta1.ReasonAuthorityUnusable, "tls.key")
+	if err := s.Delete(t.Context(), secretIn(t, s.Client, s.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	wantEvent(t, s.Client, s.namespace, v1beta1.ReasonAuthorityRestored, "so is the request")
+	s.holds("two authorities", func(a pki.Authorities) bool { return a.Previous != nil && a.Previous.ID() == last })
 }
 
 // TestAnotherAuthorityWhereNoCellDepends: a user's own takes effect at once.

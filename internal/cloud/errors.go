@@ -42,6 +42,9 @@ const (
 	KindTokenReused
 	// KindConflict: what is to be made is there already, and is another's.
 	KindConflict
+	// KindNoRole: the instance profile has no role. It is KindInvalid but for
+	// what mends it.
+	KindNoRole
 )
 
 // Error is an answer of the cloud that is not success. Its text is the same
@@ -55,7 +58,8 @@ type Error struct {
 	Message string
 	// Action is the API action, such as ec2:RunInstances.
 	Action string
-	// Subject is the ID that KindNotFound and KindInvalid are about, where known.
+	// Subject is the ID that KindNotFound, KindInvalid and KindNoRole are about,
+	// where known.
 	Subject string
 	// Err is the underlying error, where there is one.
 	Err error

@@ -10,15 +10,16 @@ type Parameters interface {
 	// Parameters reads parameters that are not secret, by name or ARN.
 	// KindNotFound, naming the first one that does not exist in Error.Subject.
 	Parameters(ctx context.Context, names []string) (map[string]string, error)
-	// PutSecret stores an encrypted parameter, in place of one of that name.
+	// PutSecret stores an encrypted parameter. One of that name is deleted
+	// first, so that nobody whom the tags let read it finds another value.
 	PutSecret(ctx context.Context, secret Secret) error
 	// SecretDelay is zero when PutSecret may be called now. Else so many calls
 	// wait for the rate limit already that another would only hold up its
 	// caller: it is when to ask again.
 	SecretDelay() time.Duration
-	// SecretNames are the names of all parameters below a path, such as
-	// /kip/cells/i-0123456789abcdef0.
-	SecretNames(ctx context.Context, path string) ([]string, error)
+	// SecretsBelow lists all parameters below a path, such as
+	// /kip/cells/i-0123456789abcdef0, without their values.
+	SecretsBelow(ctx context.Context, path string) ([]SecretInfo, error)
 	// DeleteSecrets deletes parameters; what does not exist is no error.
 	DeleteSecrets(ctx context.Context, names []string) error
 	// Secrets lists the parameters below a path, however deep, that carry all of
@@ -28,7 +29,9 @@ type Parameters interface {
 
 // SecretInfo is what is told of a Secret without its value.
 type SecretInfo struct {
-	Name     string
+	Name string
+	// Version counts the writes since the parameter was made.
+	Version  int64
 	Modified time.Time
 }
 

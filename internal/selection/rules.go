@@ -65,6 +65,17 @@ func (r *Rules) Any() bool {
 	return slices.ContainsFunc(r.kinds, func(k ruling) bool { return k.failed == nil })
 }
 
+// WhyNot is why the class leaves no cell of a type, going on where the type's
+// name leaves off; empty where it leaves some.
+func (r *Rules) WhyNot(name string) string {
+	for i := range r.kinds {
+		if failed := r.kinds[i].failed; failed != nil && r.index.types[i].Name == name {
+			return failed.reason(&r.class, &r.index.types[i])
+		}
+	}
+	return ""
+}
+
 // Architecture is what cells are to have for which nobody names one: that of
 // the image for the default type, where the class leaves any type of it, else
 // that of most types that it leaves; 0 where it leaves none.

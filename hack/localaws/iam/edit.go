@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"kip.elotl.co/hack/localaws/awserr"
@@ -74,13 +76,31 @@ func (s *Store) PutRolePolicy(role, name, document string) error {
 	if err := checkName("policyName", name, maxPolicyName); err != nil {
 		return err
 	}
-	if _, err := policy.Parse([]byte(document)); err != nil {
-		return awserr.New("MalformedPolicyDocument", "Syntax errors in policy: %s", err)
+	if err := checkPolicy(document); err != nil {
+		return err
 	}
 	return s.changePolicies(role, func(policies map[string]string) error {
 		policies[name] = document
 		return nil
 	})
+}
+
+// filled are the condition keys that Caller.Authorize has values for.
+var filled = []string{"aws:userid", "aws:resourcetag", "ssm:resourcetag"}
+
+// checkPolicy refuses what could not be judged by, and what would be judged
+// wrongly for want of values.
+func checkPolicy(document string) error {
+	p, err := policy.Parse([]byte(document))
+	if err != nil {
+		return awserr.New("MalformedPolicyDocument", "Syntax errors in policy: %s", err)
+	}
+	for _, key := range p.Keys() {
+		if !slices.Contains(filled, key) {
+			return awserr.New("MalformedPolicyDocument", "The condition key %s is not emulated here: calls have values for %s only", key, strings.Join(filled, ", "))
+		}
+	}
+	return nil
 }
 
 // DeleteRolePolicy takes an inline policy away.

@@ -108,3 +108,21 @@ func TestSessionOfARoleMadeAnew(t *testing.T) {
 		t.Errorf("a policy that is none: %v", err)
 	}
 }
+
+// TestPolicyThatCouldNotBeJudged: a key that no call has a value for would make
+// a policy mean something else than in AWS.
+func TestPolicyThatCouldNotBeJudged(t *testing.T) {
+	s := open(t, t.TempDir(), testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0)))
+	for text, want := range map[string]string{
+		`"Condition": {"StringEquals": {"aws:RequestTag/a": "b"}}`:                                "aws:requesttag",
+		`"Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}`:             "iam:passedtoservice",
+		`"Condition": {"StringEquals": {"aws:userid": "${ec2:CreateAction}"}}`:                    "ec2:createaction",
+		`"Condition": {"StringEquals": {"aws:ResourceTag/a": "${aws:userid}${*}"}}`:               "",
+		`"Condition": {"StringNotEqualsIfExists": {"ssm:ResourceTag/a": "${AWS:ResourceTag/b}"}}`: "",
+	} {
+		err := s.PutRolePolicy("cell", "p", strings.Replace(allowAll, `"Resource": "*"`, `"Resource": "*", `+text, 1))
+		if want == "" && err != nil || want != "" && (code(err) != "MalformedPolicyDocument" || !strings.Contains(err.Error(), "key "+want+" is not emulated here")) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -67,6 +67,36 @@ const (
 	ExplicitDeny
 )
 
+// Keys are the condition keys and variables that a policy asks for, as KeyName
+// writes them, without a tag's key.
+func (p Policy) Keys() []string {
+	var out []string
+	for _, s := range p.Statements {
+		texts := slices.Clone(s.Resources)
+		for _, c := range s.Conditions {
+			out = append(out, c.Key)
+			texts = append(texts, c.Values...)
+		}
+		for _, t := range texts {
+			for p.Version == Version2012 {
+				_, name, after, found := variable(t)
+				if !found {
+					break
+				}
+				if !isCharacter(name) {
+					out = append(out, name)
+				}
+				t = after
+			}
+		}
+	}
+	for i, key := range out {
+		out[i], _, _ = strings.Cut(KeyName(key), "/")
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // KeyName writes the name of a condition key as Request.Context has it: case
 // does not count, but in a tag's key.
 func KeyName(key string) string {

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,24 @@ import (
 
 // maxName is how many bytes a file's name may have.
 const maxName = 128
+
+// digestMark begins the first line of a document that was written in several
+// parts: a comment with the digest of all that follows the line.
+const digestMark = "# sha256:"
+
+// checkDigest refuses a document whose parts are not of one. A document without
+// a digest, as earlier operators write it, is not checked: whole is false.
+func checkDigest(text string) (whole bool, err error) {
+	line, body, _ := strings.Cut(text, "\n")
+	digest, marked := strings.CutPrefix(line, digestMark)
+	if !marked {
+		return false, nil
+	}
+	if digest != fmt.Sprintf("%x", sha256.Sum256([]byte(body))) {
+		return false, errors.New("its parts are not all of the same document: waiting until it is written")
+	}
+	return true, nil
+}
 
 // parseDocument reads one YAML mapping of files' names to their contents. Its
 // errors quote names and lines, never contents.

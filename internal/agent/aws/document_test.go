@@ -41,6 +41,18 @@ func TestParseDocument(t *testing.T) {
 	}
 }
 
+func TestCheckDigest(t *testing.T) {
+	const right = "# sha256:87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7\na\n"
+	for text, want := range map[string]struct{ whole, wrong bool }{
+		right: {true, false}, right + "b": {false, true}, right[:40]: {false, true}, "# sha256:": {false, true},
+		"a: b\n": {false, false}, "": {false, false}, "# a comment\na: b\n": {false, false},
+	} {
+		if whole, err := checkDigest(text); whole != want.whole || err != nil != want.wrong {
+			t.Errorf("%q: %v, %v", text, whole, err)
+		}
+	}
+}
+
 // FuzzParseDocument: names are fit to be files' in a directory, whatever comes.
 func FuzzParseDocument(f *testing.F) {
 	for _, text := range []string{"", "a: b", "a: |\n  b\n", "../a: b", "a: !!binary /w==", "a: &x b\nc: *x", "<<: {a: b}", "\x00: a"} {

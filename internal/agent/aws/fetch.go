@@ -94,7 +94,11 @@ func (f *fetcher) try(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mayGoOn && document != f.doubted {
+	whole, err := checkDigest(document)
+	if err != nil {
+		return nil, fmt.Errorf("reading parameter %s: %w", f.store.name, err)
+	}
+	if !whole && mayGoOn && document != f.doubted {
 		f.doubted = document
 		return nil, fmt.Errorf("the last part of %s is a full one: looking whether another follows", f.store.name)
 	}

@@ -160,6 +160,30 @@ func TestPartsAreReadToTheirEnd(t *testing.T) {
 	}
 }
 
+// TestPartsOfTwoDocuments: a cell that reads while its parameters are written
+// anew joins no part of the one with a part of the other, though that would make
+// a document.
+func TestPartsOfTwoDocuments(t *testing.T) {
+	f := newFakeAWS(t)
+	f.put(t, 6000)
+	old := f.parameters[name+"-1"]
+	want := f.put(t, 7000)
+	now := f.parameters[name+"-1"]
+	f.parameters[name+"-1"] = old
+	f.changed = func(asked []string) {
+		if len(asked) > 6 {
+			f.parameters[name+"-1"] = now
+		}
+	}
+	files, logged := f.fetch(t)
+	if diff := cmp.Diff(want, files); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(logged) != 1 || !strings.Contains(logged[0], "not all of the same document") {
+		t.Errorf("logged %q", logged)
+	}
+}
+
 // TestPartsOfTheirTagOnly: with a policy that goes by tags, what is missing is
 // denied.
 func TestPartsOfTheirTagOnly(t *testing.T) {

@@ -85,7 +85,7 @@ func sortedOf(service, action string, err error, subjects ...string) error {
 	switch out.Kind {
 	case cloud.KindUnauthorized:
 		out.Action, out.Message = refused(out.Action, out.Message)
-	case cloud.KindNotFound, cloud.KindInvalid:
+	case cloud.KindNotFound, cloud.KindInvalid, cloud.KindNoRole:
 		if named := namedIn(out.Message, subjects); len(named) > 0 {
 			out.Subject = named[0]
 		}
@@ -127,6 +127,10 @@ const launchAction = "RunInstances"
 // (docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html).
 const zoneLacksType = "is not supported in your requested Availability Zone"
 
+// profileLacksRole is in the message by which EC2 refuses an instance profile
+// that is empty; the code stands for every other wrong value too.
+const profileLacksRole = "has no associated IAM Roles"
+
 // kindOfRefusedLaunch tells what a type does not take from what no type does.
 func kindOfRefusedLaunch(refusal *cloud.Error) cloud.Kind {
 	switch refusal.Code {
@@ -137,6 +141,10 @@ func kindOfRefusedLaunch(refusal *cloud.Error) cloud.Kind {
 		return cloud.KindConfiguration
 	case "InvalidParameterCombination", "UnsupportedOperation":
 		return cloud.KindConfiguration
+	case "InvalidParameterValue":
+		if strings.Contains(refusal.Message, profileLacksRole) {
+			return cloud.KindNoRole
+		}
 	}
 	return refusal.Kind
 }

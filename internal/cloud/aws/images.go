@@ -2,8 +2,10 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,10 +15,20 @@ import (
 	"kip.elotl.co/internal/cloud"
 )
 
+// Only images in this state can be launched, so no others are looked for.
+const (
+	stateFilter = "state"
+	available   = string(types.ImageStateAvailable)
+)
+
 // Images implements cloud.Images.
 func (c *Client) Images(ctx context.Context, q cloud.ImageQuery) ([]cloud.Image, error) {
 	if len(q.IDs)+len(q.Owners)+len(q.ExecutableUsers)+len(q.Filters) == 0 {
 		return nil, &cloud.Error{Kind: cloud.KindInvalid, Action: "ec2:DescribeImages", Message: "the query matches every image that there is"}
+	}
+	if states, given := q.Filters[stateFilter]; given && !slices.Contains(states, available) {
+		return nil, &cloud.Error{Kind: cloud.KindInvalid, Action: "ec2:DescribeImages", Subject: stateFilter, Message: fmt.Sprintf(
+			"filter state=%s: cells are launched from available images only: leave it out", strings.Join(states, ","))}
 	}
 	var images []cloud.Image
 	pages := ec2.NewDescribeImagesPaginator(c.ec2, c.imageInput(q))
@@ -44,11 +56,11 @@ func (c *Client) imageInput(q cloud.ImageQuery) *ec2.DescribeImagesInput {
 		in.IncludeDeprecated = aws.Bool(true)
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.Filters)) {
-		if name != "state" {
+		if name != stateFilter {
 			in.Filters = append(in.Filters, types.Filter{Name: aws.String(name), Values: q.Filters[name]})
 		}
 	}
-	in.Filters = append(in.Filters, types.Filter{Name: aws.String("state"), Values: []string{string(types.ImageStateAvailable)}})
+	in.Filters = append(in.Filters, types.Filter{Name: aws.String(stateFilter), Values: []string{available}})
 	return in
 }
 

@@ -25,7 +25,7 @@ func TestImages(t *testing.T) {
 		"by pattern":               {cloud.ImageQuery{Filters: map[string][]string{"name": {"debian-13-arm64-*", "kip-cell-al2023-2026051*"}}}, []string{"ami-0deb1a00000000003"}},
 		"filters all match": {cloud.ImageQuery{Owners: []string{"self"}, Filters: map[string][]string{"architecture": {"arm64"}, "tag:elotl.co/image": {"kip-cell"}}},
 			own[3:]},
-		"state is ours":        {cloud.ImageQuery{Owners: []string{"self"}, Filters: map[string][]string{"state": {"pending"}, "name": plain}}, own},
+		"state as ours":        {cloud.ImageQuery{Owners: []string{"self"}, Filters: map[string][]string{"state": {"pending", "available"}, "name": plain}}, own},
 		"by executable user":   {cloud.ImageQuery{ExecutableUsers: []string{"self"}, Filters: map[string][]string{"name": plain}}, own},
 		"of two owners":        {cloud.ImageQuery{Owners: []string{"amazon", "136693071363"}, Filters: map[string][]string{"architecture": {"arm64"}}}, []string{"ami-0a11ce00000000003", "ami-0deb1a00000000003"}},
 		"nothing that matches": {cloud.ImageQuery{Filters: map[string][]string{"name": {"no such image"}}}, nil},
@@ -88,6 +88,16 @@ func TestImageQueryRefused(t *testing.T) {
 	}
 	_, err = e.Images(t.Context(), cloud.ImageQuery{Filters: map[string][]string{"colour": {"blue"}}})
 	wantKind(t, err, cloud.KindInvalid, "colour")
+}
+
+// TestOtherStates: what no cell could be launched from is refused, not dropped.
+func TestOtherStates(t *testing.T) {
+	e := newEmulator(t)
+	_, err := e.Images(t.Context(), cloud.ImageQuery{Owners: []string{"self"}, Filters: map[string][]string{"state": {"pending", "failed"}}})
+	wantKind(t, err, cloud.KindInvalid, "filter state=pending,failed: cells are launched from available images only")
+	if n := len(e.calls("DescribeImages")); n != 0 {
+		t.Errorf("%d calls", n)
+	}
 }
 
 func TestImagesThatNoCellCanBe(t *testing.T) {

@@ -37,7 +37,10 @@ func (c *Client) Parameters(ctx context.Context, names []string) (map[string]str
 	return values, nil
 }
 
-// PutSecret implements cloud.Parameters. Tags can be given only to what is new.
+// PutSecret implements cloud.Parameters. What is there already is deleted: a
+// String cannot become a SecureString, tags can be given only to what is new,
+// and tags that are given beforehand open another's value to the cell. Where
+// Parameter Store still shows what it has deleted the error is transient.
 func (c *Client) PutSecret(ctx context.Context, secret cloud.Secret) error {
 	in := &ssm.PutParameterInput{
 		Name: aws.String(secret.Name), Value: aws.String(secret.Value), Type: types.ParameterTypeSecureString,
@@ -47,17 +50,12 @@ func (c *Client) PutSecret(ctx context.Context, secret cloud.Secret) error {
 		in.KeyId = aws.String(secret.KMSKeyID)
 	}
 	_, err := c.ssm.PutParameter(ctx, in)
-	if there := (*types.ParameterAlreadyExists)(nil); !errors.As(err, &there) {
-		return sortedOf("ssm", "PutParameter", err, secret.KMSKeyID)
+	if there := (*types.ParameterAlreadyExists)(nil); errors.As(err, &there) {
+		if err := c.DeleteSecrets(ctx, []string{secret.Name}); err != nil {
+			return err
+		}
+		_, err = c.ssm.PutParameter(ctx, in)
 	}
-	// The tags first: they say who may read the value.
-	if _, err := c.ssm.AddTagsToResource(ctx, &ssm.AddTagsToResourceInput{
-		ResourceType: types.ResourceTypeForTaggingParameter, ResourceId: in.Name, Tags: in.Tags,
-	}); err != nil {
-		return sortedOf("ssm", "AddTagsToResource", err)
-	}
-	in.Overwrite, in.Tags = aws.Bool(true), nil
-	_, err = c.ssm.PutParameter(ctx, in)
 	return sortedOf("ssm", "PutParameter", err, secret.KMSKeyID)
 }
 
@@ -69,9 +67,9 @@ func parameterTags(tags map[string]string) []types.Tag {
 	return out
 }
 
-// SecretNames implements cloud.Parameters.
-func (c *Client) SecretNames(ctx context.Context, path string) ([]string, error) {
-	var names []string
+// SecretsBelow implements cloud.Parameters.
+func (c *Client) SecretsBelow(ctx context.Context, path string) ([]cloud.SecretInfo, error) {
+	var found []cloud.SecretInfo
 	pages := ssm.NewGetParametersByPathPaginator(c.ssm, &ssm.GetParametersByPathInput{Path: aws.String(path), Recursive: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -79,10 +77,10 @@ func (c *Client) SecretNames(ctx context.Context, path string) ([]string, error)
 			return nil, sortedOf("ssm", "GetParametersByPath", err)
 		}
 		for _, p := range page.Parameters {
-			names = append(names, aws.ToString(p.Name))
+			found = append(found, cloud.SecretInfo{Name: aws.ToString(p.Name), Version: p.Version, Modified: aws.ToTime(p.LastModifiedDate)})
 		}
 	}
-	return names, nil
+	return found, nil
 }
 
 // DeleteSecrets implements cloud.Parameters.
@@ -109,7 +107,7 @@ func (c *Client) Secrets(ctx context.Context, path string, tags map[string]strin
 			return nil, sortedOf("ssm", "DescribeParameters", err)
 		}
 		for _, p := range page.Parameters {
-			found = append(found, cloud.SecretInfo{Name: aws.ToString(p.Name), Modified: aws.ToTime(p.LastModifiedDate)})
+			found = append(found, cloud.SecretInfo{Name: aws.ToString(p.Name), Version: p.Version, Modified: aws.ToTime(p.LastModifiedDate)})
 		}
 	}
 	return found, nil

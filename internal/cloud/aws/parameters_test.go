@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/ssm"
 	"kip.elotl.co/internal/cloud"
@@ -42,6 +45,41 @@ func TestPutSecret(t *testing.T) {
 	wantKind(t, e.PutSecret(t.Context(), secret), cloud.KindInvalid, "ValidationException")
 }
 
+// TestPutSecretInPlaceOfAnother: what somebody has left there goes, whatever its
+// type, and is never given the tags that let the cell read it.
+func TestPutSecretInPlaceOfAnother(t *testing.T) {
+	e := newEmulator(t)
+	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeStringList, types.ParameterTypeSecureString} {
+		secret := cloud.Secret{Name: cellPath + "/of-" + string(kind), Value: "ours", Tags: map[string]string{"AWSUserID": "AROA:i-1"}}
+		_, err := e.ssm.PutParameter(t.Context(), &awsssm.PutParameterInput{Name: &secret.Name, Value: new("somebody's"), Type: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.PutSecret(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		is := e.stored()[secret.Name]
+		if len(is.Versions) != 1 || is.Latest().Value != "ours" || is.Type != "SecureString" || !maps.Equal(is.Tags, secret.Tags) {
+			t.Errorf("stored %+v", is)
+		}
+	}
+	if n := len(e.calls("AddTagsToResource")); n != 0 {
+		t.Errorf("%d times another's value was tagged", n)
+	}
+}
+
+// TestPutSecretStillThere: what Parameter Store shows after its deletion is no
+// reason to give up.
+func TestPutSecretStillThere(t *testing.T) {
+	e := newEmulator(t)
+	e.plan(t, faults.Plan{Errors: []faults.Refusal{{Action: "PutParameter", Code: "ParameterAlreadyExists", Count: 2}}})
+	secret := cloud.Secret{Name: cellPath + "/config", Value: "x"}
+	wantKind(t, e.PutSecret(t.Context(), secret), cloud.KindTransient, "ParameterAlreadyExists")
+	if err := e.PutSecret(t.Context(), secret); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPutSecretRefused(t *testing.T) {
 	e := newEmulator(t)
 	secret := cloud.Secret{Name: cellPath + "/config", Value: "x"}
@@ -67,9 +105,16 @@ func TestDeleteSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := e.SecretNames(t.Context(), cellPath)
-	if err != nil || len(found) != 11 {
-		t.Fatalf("%v, %v", found, err)
+	listed, err := e.SecretsBelow(t.Context(), cellPath)
+	if err != nil || len(listed) != 11 {
+		t.Fatalf("%v, %v", listed, err)
+	}
+	var found []string
+	for _, one := range listed {
+		found = append(found, one.Name)
+		if one.Version != 1 || one.Modified.IsZero() {
+			t.Errorf("listed as %+v", one)
+		}
 	}
 	if err := e.DeleteSecrets(t.Context(), found); err != nil {
 		t.Fatal(err)
