@@ -25,6 +25,7 @@ const (
 	eventProbeWarning    = "ProbeWarning"
 	eventFailedPostStart = "FailedPostStartHook"
 	eventFailedPreStop   = "FailedPreStopHook"
+	eventHTTPFallback    = "LifecycleHTTPFallback"
 	eventFailedSandbox   = "FailedCreatePodSandBox"
 	eventSandboxChanged  = "SandboxChanged"
 )

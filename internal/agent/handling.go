@@ -36,6 +36,8 @@ type handling struct {
 	// expand says that the $(VAR) of a command are replaced, which the kubelet does
 	// in probes only, and with literal values only.
 	expand bool
+	// hook says that it is one, whose HTTP request may be answered with anything.
+	hook bool
 	// agent names the kind of caller to HTTP servers.
 	agent string
 }
@@ -45,7 +47,7 @@ func probeHandler(p *corev1.ProbeHandler) handling {
 }
 
 func hookHandler(h *corev1.LifecycleHandler) handling {
-	return handling{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep, agent: "kube-lifecycle/kip"}
+	return handling{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep, hook: true, agent: "kube-lifecycle/kip"}
 }
 
 // failure is a handler's answer that it failed, in contrast to one that could
@@ -70,12 +72,10 @@ func (a *Agent) handle(ctx context.Context, j job, h handling, timeout time.Dura
 	switch {
 	case h.exec != nil:
 		return a.handleExec(ctx, j, h, timeout)
+	case h.http != nil && h.hook:
+		return a.handleHTTPHook(ctx, j, h)
 	case h.http != nil:
-		err := a.handleHTTP(ctx, j, h)
-		if warned := (*warning)(nil); !h.expand && errors.As(err, &warned) {
-			return nil // a hook has nobody to warn
-		}
-		return err
+		return a.handleHTTP(ctx, j, h)
 	case h.tcp != nil:
 		return a.handleTCP(ctx, j, h.tcp)
 	case h.grpc != nil:
@@ -155,18 +155,7 @@ func (a *Agent) handleHTTP(ctx context.Context, j job, h handling) error {
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return a.config.Host.Dial(ctx, address)
-		},
-		DisableKeepAlives: true,
-		// As the kubelet's: the container's certificate is its own.
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-		DisableCompression: true,
-	}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, CheckRedirect: stayOnHost}
-	response, err := client.Do(request)
+	response, err := a.httpClient().Do(request)
 	if err != nil {
 		return &failure{err.Error()}
 	}
@@ -182,6 +171,19 @@ func (a *Agent) handleHTTP(ctx context.Context, j job, h handling) error {
 		return &failure{fmt.Sprintf("HTTP probe failed with statuscode: %d", response.StatusCode)}
 	}
 	return nil
+}
+
+// httpClient connects as the cell, anew for each request.
+func (a *Agent) httpClient() *http.Client {
+	return &http.Client{CheckRedirect: stayOnHost, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return a.config.Host.Dial(ctx, address)
+		},
+		DisableKeepAlives: true,
+		// As the kubelet's: the container's certificate is its own.
+		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+		DisableCompression: true,
+	}}
 }
 
 const maxRedirects = 10

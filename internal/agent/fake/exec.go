@@ -75,6 +75,9 @@ func (h *Host) SetPort(address string, status int) {
 	h.ports[address] = status
 }
 
+// tlsHandshake is the first byte of a TLS client's (RFC 8446, 5.1).
+const tlsHandshake = 0x16
+
 // answer serves one request; a connection that brings none is closed by the
 // other end.
 func answer(conn net.Conn, code int) {
@@ -82,6 +85,11 @@ func answer(conn net.Conn, code int) {
 	reader := bufio.NewReader(conn)
 	if begin, err := reader.Peek(len(http2Preface)); err == nil && string(begin) == http2Preface {
 		answerHealth(&readConn{conn, reader}, code)
+		return
+	}
+	if begin, err := reader.Peek(1); err == nil && begin[0] == tlsHandshake {
+		// As servers of plain HTTP do.
+		_, _ = conn.Write([]byte("HTTP/1.0 400 Bad Request\r\n\r\n"))
 		return
 	}
 	request, err := http.ReadRequest(reader)
