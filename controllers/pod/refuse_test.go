@@ -131,25 +131,6 @@ func TestProblemOfAnAnnotation(t *testing.T) {
 	}
 }
 
-// A changed image would make a kubelet restart the container; a cell goes on,
-// and that is told.
-func TestImageChangedOfARunningPod(t *testing.T) {
-	s := newScene(t)
-	s.operator()
-	p, _, h := s.start("web")
-	s.update(p, `{"spec":{"containers":[{"name":"main","image":"registry.example/busybox:2"}]}}`)
-	s.event(p, v1beta1.ReasonUnsupportedField, "spec.containers[0].image: Forbidden: cannot change on a running cell; its containers go on as they were")
-	s.poke(p)
-	s.settled()
-	if told := s.eventCount(p, v1beta1.ReasonUnsupportedField); told != 1 {
-		t.Errorf("it was told %d times", told)
-	}
-	s.running(p)
-	if starts, _, _ := h.runtime.seen(); starts != 1 {
-		t.Errorf("container was started %d times", starts)
-	}
-}
-
 // A pod whose wish is spoiled while its cell boots does not keep the cell.
 func TestRefusedPodKeepsNoCell(t *testing.T) {
 	s := newScene(t)

@@ -64,12 +64,7 @@ func (m *machine) done(now time.Time, a action, r result) {
 			m.sandboxFailed(now, r.err)
 		}
 	case pullImage:
-		c.pull.end(now, r, backoffInitial, backoffMax)
-		if r.err == nil {
-			c.image = &r.image
-		} else {
-			m.pullFailed(now, c, r)
-		}
+		m.pulled(now, c, r)
 	case startContainer:
 		c.start.end(now, r, backoffInitial, backoffMax)
 		// The next start looks for its image again, as the pull policy wants.

@@ -45,6 +45,7 @@ func (m *machine) failedProbe(c *containerState) bool {
 // carryOut ends the run that is to be ended, if it is still there.
 func (m *machine) carryOut(now time.Time, c *containerState) []action {
 	run := m.latest(c.spec.Name)
+	m.killChanged(now, c, run)
 	if !c.killed(run) || run.State != ContainerRunning {
 		return nil
 	}
@@ -52,10 +53,10 @@ func (m *machine) carryOut(now time.Time, c *containerState) []action {
 }
 
 // restartEvent is what the delay of a container's next start counts from: its
-// end. One that a probe had killed has the delay counted from the end before, as
-// with the kubelet; ok is false when there was none.
+// end. One that a probe, or another image, had killed has the delay counted from
+// the end before, as with the kubelet; ok is false when there was none.
 func (m *machine) restartEvent(c *containerState, end *corev1.ContainerStateTerminated) (event time.Time, ok bool) {
-	if !m.failedProbe(c) {
+	if !m.failedProbe(c) && !m.replaced(c) {
 		return end.FinishedAt.Time, true
 	}
 	before := m.newestBefore(c.spec.Name, m.latest(c.spec.Name).Attempt)

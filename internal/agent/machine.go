@@ -33,6 +33,8 @@ type containerState struct {
 	image *Image
 	pull  try
 	start try
+	// pulling is the name of the image that was asked for last.
+	pulling string
 	// stopBy is the deadline given to the stop that is under way. One that
 	// failed is repeated at stopAgain.
 	stopBy    time.Time
@@ -81,7 +83,8 @@ func newMachine(rec *record) *machine {
 }
 
 // replacePod takes a newer version of the same pod, in which nothing changed
-// that a running container depends on. It may have more ephemeral containers.
+// that a running container depends on, but for its image. It may have more
+// ephemeral containers.
 func (m *machine) replacePod(pod *corev1.Pod) {
 	m.rec.ResizePending = keepResources(m.rec.Pod, pod)
 	m.rec.Pod = pod
@@ -97,7 +100,11 @@ func (m *machine) takeContainers() {
 			c = &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}}
 			m.containers = append(m.containers, c)
 		}
+		changed := c.spec != nil && c.spec.Image != spec.Image
 		c.spec = spec
+		if changed {
+			m.forgetImage(c)
+		}
 	}
 }
 
@@ -251,6 +258,9 @@ func (m *machine) mend(now time.Time, c *containerState) []action {
 }
 
 func (m *machine) pullImage(now time.Time, c *containerState) []action {
+	if c.pull.pending && c.pulling != c.spec.Image {
+		return []action{{kind: cancelPull, container: c.spec.Name}}
+	}
 	if !m.ready(now, &c.pull) {
 		shownUntil := c.pull.failedAt.Add(pullErrorShown)
 		switch {
@@ -262,7 +272,7 @@ func (m *machine) pullImage(now time.Time, c *containerState) []action {
 		}
 		return nil
 	}
-	c.pull.pending = true
+	c.pull.pending, c.pulling = true, c.spec.Image
 	return []action{{kind: pullImage, container: c.spec.Name}}
 }
 

@@ -111,6 +111,9 @@ func (m *machine) again(c *containerState, end *corev1.ContainerStateTerminated)
 	if c.role == ephemeralContainer {
 		return false
 	}
+	if m.replaced(c) {
+		return true
+	}
 	pod := m.rec.Pod
 	if m.failedProbe(c) && restartsAfterProbe(pod, c.spec) {
 		return true

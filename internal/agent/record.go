@@ -43,6 +43,9 @@ type record struct {
 	Status corev1.PodStatus `json:"status"`
 	// Backoff of each container that was restarted.
 	Backoff map[string]backoff `json:"backoff,omitempty"`
+	// Replaced holds, by container, the run that was ended last since the pod's image
+	// for it is another by now.
+	Replaced map[string]string `json:"replaced,omitempty"`
 	// Events are those that nobody has asked for yet, LastEvent the number of the
 	// last there ever was.
 	Events    []itzo.Event `json:"events,omitempty"`

@@ -172,7 +172,10 @@ type Container struct {
 	Attempt uint32
 	State   ContainerState
 	// Image is the name as the runtime spells it, ImageRef its digest.
-	Image, ImageRef                  string
+	Image, ImageRef string
+	// SpecImage is the name as the pod's spec had it when the container was made;
+	// empty where that is not known.
+	SpecImage                        string
 	CreatedAt, StartedAt, FinishedAt time.Time
 	ExitCode                         int32
 	// Reason and Message of an end, e.g. OOMKilled.

@@ -11,6 +11,7 @@ import (
 
 // Changes names what differs between two versions of one pod's spec and cannot
 // be changed while it runs. What may change: what asks nothing of an agent, the
+// images of containers, which are started anew with them, the
 // grace period and the deadline, the environment, which counts from the next start on, as
 // the kubelet has it with references that resolve to something new, and resources:
 // the agent says by the condition PodResizePending that those stay as they were. Ephemeral
@@ -56,7 +57,7 @@ func lasting(pod *corev1.Pod) *corev1.PodSpec {
 	spec.DNSPolicy, spec.DNSConfig = "", nil
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
-			containers[i].Env = nil
+			containers[i].Image, containers[i].Env = "", nil
 			containers[i].Resources, containers[i].ResizePolicy = corev1.ResourceRequirements{}, nil
 		}
 	}

@@ -24,14 +24,15 @@ func TestChanges(t *testing.T) {
 		"same amount": {func(p *corev1.Pod) {
 			p.Spec.Containers[0].Resources.Limits[corev1.ResourceCPU] = resource.MustParse("1000m")
 		}, nil},
-		"image": {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "other" }, []string{"spec.containers[0].image"}},
+		"image": {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "other" }, nil},
 		"resources": {func(p *corev1.Pod) {
 			p.Spec.Containers[0].Resources.Limits[corev1.ResourceCPU] = resource.MustParse("2")
 			p.Spec.Resources = &corev1.ResourceRequirements{}
 		}, nil},
 		"volumes":        {func(p *corev1.Pod) { p.Spec.Volumes = nil }, []string{"spec.volumes"}},
 		"containers":     {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, []string{"spec.containers"}},
-		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers[0].Image = "other" }, []string{"spec.initContainers[0].image"}},
+		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers[0].Image = "other" }, nil},
+		"command":        {func(p *corev1.Pod) { p.Spec.Containers[0].Command = []string{"other"} }, []string{"spec.containers[0].command"}},
 		"ephemeral container": {func(p *corev1.Pod) {
 			p.Spec.EphemeralContainers = slices.Insert(p.Spec.EphemeralContainers, 0, corev1.EphemeralContainer{})
 		}, nil},

@@ -125,6 +125,9 @@ func (r *Runtime) PullImage(ctx context.Context, name string, credentials *itzo.
 	return image, err
 }
 
+// annotationImage of a container is its image as the pod's spec named it.
+const annotationImage = "kip.elotl.co/image"
+
 func containerConfig(spec agent.ContainerSpec, seccompDir string) *runtimeapi.ContainerConfig {
 	pod, container := spec.Sandbox.Pod, spec.Container
 	config := &runtimeapi.ContainerConfig{
@@ -138,6 +141,8 @@ func containerConfig(spec agent.ContainerSpec, seccompDir string) *runtimeapi.Co
 		StdinOnce:  container.StdinOnce,
 		Tty:        container.TTY,
 		Labels:     labels(pod),
+		// By what the runtime knows of images the pod's name for one is not found again.
+		Annotations: map[string]string{annotationImage: container.Image},
 		Linux: &runtimeapi.LinuxContainerConfig{
 			Resources:       resources(pod, container, spec.MemoryCapacity),
 			SecurityContext: containerSecurity(spec, seccompDir),

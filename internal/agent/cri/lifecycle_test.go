@@ -89,6 +89,31 @@ func testProbesAndHooks(t *testing.T, c *cell) {
 	}
 }
 
+// Another image is what the container runs with next, and that is found again.
+func testImageChange(t *testing.T, c *cell) {
+	pod := newPod(corev1.RestartPolicyNever, shell("main", `trap 'exit 3' TERM USR1; echo up; while :; do sleep 0.05; done`))
+	c.run(pod)
+	c.waitPhase(corev1.PodRunning)
+	c.waitLog("main", "up\n")
+	changed := pod.DeepCopy()
+	changed.Generation, changed.Spec.Containers[0].Image = 2, busyboxUSR1
+	c.run(changed)
+	next := func(status *corev1.PodStatus) bool {
+		got := statusOf(status, "main")
+		return got.RestartCount == 1 && got.State.Running != nil
+	}
+	status := c.wait("the next run", next)
+	if got := statusOf(status, "main"); got.LastTerminationState.Terminated == nil || got.LastTerminationState.Terminated.ExitCode != 3 {
+		t.Errorf("got %+v", got)
+	}
+	c.waitLog("main", "up\n")
+	c.run(changed)
+	must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: 30}))
+	if end := statusOf(c.waitPhase(corev1.PodFailed), "main"); end.RestartCount != 1 || end.State.Terminated.ExitCode != 3 {
+		t.Errorf("at its end: %+v", end)
+	}
+}
+
 func testStopSignal(t *testing.T, c *cell) {
 	main := shell("main", `trap 'exit 9' USR1; trap 'exit 1' TERM; echo up; while :; do sleep 0.05; done`)
 	main.Image = busyboxUSR1

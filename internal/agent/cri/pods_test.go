@@ -63,6 +63,7 @@ func testPods(t *testing.T, dir string) {
 		"init containers":   testInitContainers,
 		"probes and hooks":  testProbesAndHooks,
 		"stop signal":       testStopSignal,
+		"image change":      testImageChange,
 		"own stop signal":   testOwnStopSignal,
 		"ephemeral":         testEphemeral,
 		"cell's namespaces": testHostNamespaces,

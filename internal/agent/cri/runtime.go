@@ -234,6 +234,7 @@ func (r *Runtime) inspect(ctx context.Context, runtime cri.RuntimeService, liste
 		State:      containerState(details.State),
 		Image:      details.Image.GetImage(),
 		ImageRef:   details.ImageRef,
+		SpecImage:  details.Annotations[annotationImage],
 		CreatedAt:  time.Unix(0, details.CreatedAt),
 		StartedAt:  time.Unix(0, details.StartedAt),
 		FinishedAt: time.Unix(0, details.FinishedAt),

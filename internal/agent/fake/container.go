@@ -35,7 +35,7 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 		Container: agent.Container{
 			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
 			Attempt: spec.Attempt, State: agent.ContainerCreated, CreatedAt: time.Now(),
-			Image: spec.Container.Image, ImageRef: spec.Container.Image, User: userOf(spec.Container),
+			Image: spec.Container.Image, ImageRef: spec.Container.Image, SpecImage: spec.Container.Image, User: userOf(spec.Container),
 		},
 	})
 	r.changed()
