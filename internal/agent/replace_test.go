@@ -84,6 +84,26 @@ func TestImageChangeOverTheAgentsRestart(t *testing.T) {
 	})
 }
 
+// As long as the next run is waited for, the end of the one before is no state
+// that a container without restarts could not leave.
+func TestImageChangeShowsNoEnd(t *testing.T) {
+	inCell(t, func(t *testing.T, c *cell) {
+		c.stop()
+		c.configure = func(config *agent.Config) { config.Runtime = &slowRuntime{c.runtime} }
+		c.start()
+		pod := newPod(corev1.RestartPolicyNever, "", "main")
+		c.update(pod)
+		c.status()
+		c.update(withImage(pod, "busybox:slow"))
+		sleepSeconds(5)
+		got := c.container("main")
+		if got.State.Waiting == nil || got.State.Waiting.Reason != "ContainerCreating" || got.LastTerminationState.Terminated == nil {
+			t.Errorf("got %+v", got)
+		}
+		c.wantPhase(corev1.PodRunning)
+	})
+}
+
 // What has ended for good does not come back by an image, and a back-off is over.
 func TestImageChangeOfWhatHasEnded(t *testing.T) {
 	inCell(t, func(t *testing.T, c *cell) {

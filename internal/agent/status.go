@@ -148,6 +148,12 @@ func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerSta
 	switch {
 	case (m.stopWanted() || m.terminal()) && ended:
 		return nil
+	case m.replaced(c):
+		// The API server lets no container that is never restarted come back from an
+		// end that it was shown.
+		ended = false
+	}
+	switch {
 	case m.terminal():
 		return &corev1.ContainerStateWaiting{Reason: m.startReason()}
 	case !c.restartAt.IsZero():
