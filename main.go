@@ -208,6 +208,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	agents := cellagent.New(authorities, time.Now)
 	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
+	recorders := virtualnode.NewRecorders(clientset.CoreV1())
 	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
 		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
 		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
@@ -229,10 +230,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
 		}),
 		pod.New(pod.Options{
-			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: events, Clock: wall, Logs: logs,
+			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: logs,
 		}),
 		kubelet,
 		authorities,
+		recorders,
 	)
 }
 

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +33,11 @@ type NodeClients interface {
 	ForNode(name string) (kubernetes.Interface, error)
 }
 
+// Recorders give recorders of the events of pods, by the pods' node.
+type Recorders interface {
+	ForNode(name string) record.EventRecorder
+}
+
 // Options are what a Controller is made of.
 type Options struct {
 	Client client.Client
@@ -40,7 +45,7 @@ type Options struct {
 	Live   client.Reader
 	Nodes  NodeClients
 	Agents Agents
-	Events events.EventRecorder
+	Events Recorders
 	Logs   LogKeeper
 	Clock  clock.WithTicker
 }

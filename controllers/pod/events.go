@@ -1,11 +1,8 @@
 package pod
 
 import (
-	"regexp"
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 
@@ -19,16 +16,32 @@ const (
 	eventSeconds = 10
 )
 
+// What was told before in the same words costs no more than a count, of as many
+// texts and as often.
+const (
+	knownTexts    = 64
+	repeatBurst   = 100
+	repeatsPerSec = 10
+)
+
 // teller records what a pod's agent tells as Kubernetes Events of the pod.
 type teller struct {
-	recorder events.EventRecorder
-	limit    flowcontrol.PassiveRateLimiter
+	recorder       record.EventRecorder
+	limit, repeats flowcontrol.PassiveRateLimiter
+	known          map[text]struct{}
 	// last is the number of the last event that was recorded.
 	last int64
 }
 
-func newTeller(recorder events.EventRecorder, c clock.PassiveClock) *teller {
-	return &teller{recorder: recorder, limit: flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(1.0/eventSeconds, eventBurst, c)}
+// text is what makes two events the same, happening again.
+type text struct{ kind, reason, message, fieldPath string }
+
+func newTeller(recorder record.EventRecorder, c clock.PassiveClock) *teller {
+	return &teller{
+		recorder: recorder, known: map[text]struct{}{},
+		limit:   flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(1.0/eventSeconds, eventBurst, c),
+		repeats: flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(repeatsPerSec, repeatBurst, c),
+	}
 }
 
 // tell records the events of an answer that were not recorded before. What an
@@ -46,33 +59,31 @@ func (t *teller) tell(pod *corev1.Pod, reply itzo.StatusReply) {
 			continue
 		}
 		t.last = event.Number
-		if t.limit.TryAccept() {
-			t.record(pod, clean)
+		if t.accept(clean) {
+			t.recorder.Event(reference(pod, clean.FieldPath), clean.Type, clean.Reason, clean.Message)
 		}
 	}
 }
 
-func (t *teller) record(pod *corev1.Pod, event itzo.Event) {
-	regarding := &corev1.ObjectReference{
-		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: event.FieldPath,
+// accept says whether an event is within the limits.
+func (t *teller) accept(event itzo.Event) bool {
+	told := text{event.Type, event.Reason, event.Message, event.FieldPath}
+	if _, known := t.known[told]; known {
+		return t.repeats.TryAccept()
 	}
-	t.recorder.Eventf(regarding, nil, event.Type, event.Reason, actionOf(event.Message), "%s", event.Message)
+	if !t.limit.TryAccept() {
+		return false
+	}
+	if len(t.known) >= knownTexts {
+		clear(t.known)
+	}
+	t.known[told] = struct{}{}
+	return true
 }
 
-// actionWords are how many words of an event's text make its action.
-const actionWords = 3
-
-// actionOf names what was done by the first words of an event's text. The recorder
-// takes events that differ in their texts only for the same one, happening again:
-// with it, a failed liveness probe is not one more failed readiness probe.
-func actionOf(message string) string {
-	var action strings.Builder
-	words := regexp.MustCompile(`[A-Za-z0-9]+`).FindAllString(message[:min(len(message), 128)], actionWords)
-	for _, word := range words {
-		action.WriteString(strings.ToUpper(word[:1]) + word[1:])
+// reference names a pod, or a field of it, in an event.
+func reference(pod *corev1.Pod, fieldPath string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: fieldPath,
 	}
-	if action.Len() == 0 {
-		return "Run"
-	}
-	return action.String()
 }

@@ -7,8 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // toldOf are the events of a pod, as kubectl reads them: field path, reason and
@@ -63,6 +67,46 @@ func TestEventsOfTheAgent(t *testing.T) {
 	if got := s.tells(p, "Started"); got != 1 {
 		t.Errorf("started %d times: %v", got, s.toldOf(p))
 	}
+}
+
+// Each text of a pod is an Event of its own, which counts and has the last time.
+func TestEventsByTheirTexts(t *testing.T) {
+	s := newScene(t)
+	p := s.newPod("web")
+	p.UID = "11111111-2222-3333-4444-555555555555"
+	clientset, err := kubernetes.NewForConfig(cluster.operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorders := virtualnode.NewRecorders(clientset.CoreV1())
+	background(t, recorders.Start)
+	const refused, status = "Readiness probe failed: connection refused", "Readiness probe failed: HTTP probe failed with statuscode: 500"
+	for range 3 {
+		recorders.ForNode(s.node).Event(p, corev1.EventTypeWarning, "Unhealthy", refused)
+		recorders.ForNode(s.node).Event(p, corev1.EventTypeWarning, "Unhealthy", status)
+	}
+	// The first reason's limit is not the second's.
+	for range 40 {
+		recorders.ForNode(s.node).Event(p, corev1.EventTypeWarning, "BackOff", "Back-off")
+	}
+	recorders.ForNode(s.node).Event(p, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+	want := map[string]int32{refused: 3, status: 3, "Back-off": 25, "PreStopHook failed": 1}
+	s.eventually("events", func() error {
+		var list corev1.EventList
+		if err := cluster.admin.List(t.Context(), &list, client.InNamespace(s.namespace)); err != nil {
+			return err
+		}
+		got := map[string]int32{}
+		for _, event := range list.Items {
+			if event.InvolvedObject.UID == p.UID && event.Source == (corev1.EventSource{Component: "kip", Host: s.node}) && !event.LastTimestamp.IsZero() {
+				got[event.Message] = event.Count
+			}
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
 }
 
 // An ephemeral container is added as kubectl debug does it.

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -51,9 +50,9 @@ type observation struct {
 // one: a goroutine per pod asks in a long poll how it is, others make the calls
 // of calls.go. Every change and every answer makes an event.
 type observers struct {
-	clock    clock.WithTicker
-	recorder events.EventRecorder
-	events   chan event.TypedGenericEvent[*corev1.Pod]
+	clock     clock.WithTicker
+	recorders Recorders
+	events    chan event.TypedGenericEvent[*corev1.Pod]
 
 	base context.Context // the life of all observers
 	end  context.CancelFunc
@@ -67,7 +66,7 @@ type observers struct {
 type observer struct {
 	ctx    context.Context // until the pod is forgotten
 	cancel context.CancelFunc
-	pod    *corev1.Pod // its name and UID
+	pod    *corev1.Pod // its name, UID and node
 	cell   types.UID
 	asking bool
 	seen   observation
@@ -75,9 +74,9 @@ type observer struct {
 	ending time.Time
 }
 
-func newObservers(c clock.WithTicker, recorder events.EventRecorder) *observers {
+func newObservers(c clock.WithTicker, recorders Recorders) *observers {
 	base, end := context.WithCancel(context.Background())
-	return &observers{base: base, end: end, clock: c, recorder: recorder, events: make(chan event.TypedGenericEvent[*corev1.Pod]), byUID: map[types.UID]*observer{}}
+	return &observers{base: base, end: end, clock: c, recorders: recorders, events: make(chan event.TypedGenericEvent[*corev1.Pod]), byUID: map[types.UID]*observer{}}
 }
 
 // Start binds the observers' life to the manager's: it returns when all have ended.
@@ -119,7 +118,10 @@ func (o *observers) of(pod *corev1.Pod, cell *v1beta1.Cell) *observer {
 		}
 		running.cancel()
 	}
-	started := &observer{cell: cell.UID, pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}}
+	started := &observer{cell: cell.UID, pod: &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Spec:       corev1.PodSpec{NodeName: pod.Spec.NodeName},
+	}}
 	started.seen.given = newGiven(o.clock.Now())
 	started.ctx, started.cancel = context.WithCancel(o.base)
 	o.byUID[pod.UID] = started
@@ -160,7 +162,7 @@ func (o *observers) endingSince(pod types.UID) time.Time {
 func (o *observers) run(running *observer, asked *asking) {
 	ctx := running.ctx
 	var last itzo.StatusReply
-	told := newTeller(o.recorder, o.clock)
+	told := newTeller(o.recorders.ForNode(running.pod.Spec.NodeName), o.clock)
 	retry := retryFirst
 	for ctx.Err() == nil {
 		reply, err := asked.next(ctx, itzo.StatusQuery{Epoch: last.Epoch, After: last.Revision, Wait: longPoll, Events: &told.last})

@@ -143,5 +143,6 @@ const maxNote = 1024
 
 // warn makes a Warning event about the pod.
 func (c *Controller) warn(pod *corev1.Pod, reason, message string) {
-	c.Events.Eventf(pod, nil, corev1.EventTypeWarning, reason, "Run", "%s", strings.ToValidUTF8(message[:min(len(message), maxNote)], ""))
+	text := strings.ToValidUTF8(message[:min(len(message), maxNote)], "")
+	c.Events.ForNode(pod.Spec.NodeName).Event(reference(pod, ""), corev1.EventTypeWarning, reason, text)
 }

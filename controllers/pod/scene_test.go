@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -115,9 +116,17 @@ func (s *scene) operator() (stop func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	clientset, err := kubernetes.NewForConfig(cluster.operator)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	recorders := virtualnode.NewRecorders(clientset.CoreV1())
+	if err := mgr.Add(recorders); err != nil {
+		s.t.Fatal(err)
+	}
 	err = pod.New(pod.Options{
 		Client: mgr.GetClient(), Live: live, Nodes: virtualnode.NewClients(s.nodes), Agents: cellagent.New(s.ca, time.Now),
-		Events: mgr.GetEventRecorder("kip"), Logs: s.logs, Clock: s.clock,
+		Events: recorders, Logs: s.logs, Clock: s.clock,
 	}).SetupWithManager(mgr)
 	if err != nil {
 		s.t.Fatal(err)

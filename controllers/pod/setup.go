@@ -33,7 +33,7 @@ const workers = 50
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
 // As a node (constrained impersonation, Kubernetes 1.36):
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=nodes,verbs="impersonate:arbitrary-node"

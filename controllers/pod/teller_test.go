@@ -18,10 +18,20 @@ import (
 // recorded is a recorder that keeps one line for each event.
 type recorded []string
 
-// Eventf implements events.EventRecorder.
-func (r *recorded) Eventf(regarding, _ runtime.Object, kind, reason, action, note string, args ...any) {
-	ref := regarding.(*corev1.ObjectReference)
-	*r = append(*r, fmt.Sprintf("%s/%s(%s) %s: %s %s %s %s", ref.Namespace, ref.Name, ref.UID, ref.FieldPath, kind, reason, action, fmt.Sprintf(note, args...)))
+// Event implements record.EventRecorder.
+func (r *recorded) Event(about runtime.Object, kind, reason, message string) {
+	ref := about.(*corev1.ObjectReference)
+	*r = append(*r, fmt.Sprintf("%s/%s(%s) %s: %s %s %s", ref.Namespace, ref.Name, ref.UID, ref.FieldPath, kind, reason, message))
+}
+
+// Eventf implements record.EventRecorder.
+func (r *recorded) Eventf(about runtime.Object, kind, reason, format string, args ...any) {
+	r.Event(about, kind, reason, fmt.Sprintf(format, args...))
+}
+
+// AnnotatedEventf implements record.EventRecorder.
+func (r *recorded) AnnotatedEventf(about runtime.Object, _ map[string]string, kind, reason, format string, args ...any) {
+	r.Eventf(about, kind, reason, format, args...)
 }
 
 func newTestTeller() (*teller, *recorded, *clocktesting.FakePassiveClock, *corev1.Pod) {
@@ -38,8 +48,8 @@ func TestTeller(t *testing.T) {
 	teller.tell(pod, itzo.StatusReply{PodUID: "u", Events: []itzo.Event{killing, failed}, LastEvent: 2})
 	teller.tell(pod, itzo.StatusReply{PodUID: "u", Events: []itzo.Event{killing, failed}, LastEvent: 2})
 	want := recorded{
-		"ns/web(u) spec.containers{main}: Normal Killing StoppingContainerMain Stopping container main",
-		"ns/web(u) : Warning Failed 100DWrong 100%d wrong",
+		"ns/web(u) spec.containers{main}: Normal Killing Stopping container main",
+		"ns/web(u) : Warning Failed 100%d wrong",
 	}
 	if diff := cmp.Diff(want, *seen); diff != "" {
 		t.Error(diff)
@@ -58,6 +68,7 @@ func TestTellerOfAHostileAgent(t *testing.T) {
 		for i := range count {
 			event := itzo.Event{Number: from + i, Type: "Normal", Reason: "Killing", Message: "x"}
 			change(&event)
+			event.Message = fmt.Sprint(event.Number, event.Message)
 			reply.Events = append(reply.Events, event)
 		}
 		teller.tell(pod, reply)
@@ -88,12 +99,29 @@ func TestTellerOfAHostileAgent(t *testing.T) {
 	}
 }
 
-func FuzzActionOf(f *testing.F) {
-	f.Add("Readiness probe failed: HTTP probe failed")
-	f.Add("\xff\x00é")
-	f.Fuzz(func(t *testing.T, message string) {
-		if action := actionOf(message); action == "" || len(action) > 128 {
-			t.Errorf("action %q", action)
-		}
-	})
+// What is told again and again in the same words does not take the place of what
+// is new, and has its own limit.
+func TestTellerOfRepeats(t *testing.T) {
+	teller, seen, _, pod := newTestTeller()
+	number := int64(0)
+	tell := func(message string) {
+		number++
+		event := itzo.Event{Number: number, Type: "Warning", Reason: "Unhealthy", Message: message}
+		teller.tell(pod, itzo.StatusReply{PodUID: pod.UID, Events: []itzo.Event{event}, LastEvent: number})
+	}
+	for range 1000 {
+		tell("refused")
+	}
+	if got := len(*seen); got != 1+repeatBurst {
+		t.Errorf("%d events in the same words", got)
+	}
+	for i := range eventBurst {
+		tell(fmt.Sprint("other ", i))
+	}
+	if got := len(*seen); got != 1+repeatBurst+eventBurst-1 {
+		t.Errorf("%d events in all", got)
+	}
+	if got := len(teller.known); got > knownTexts {
+		t.Errorf("%d texts are kept", got)
+	}
 }

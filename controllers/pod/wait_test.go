@@ -133,9 +133,7 @@ func (s *scene) eventCount(p *corev1.Pod, reason string) int {
 			continue
 		}
 		count++
-		if e.Series != nil {
-			count += int(e.Series.Count) - 1
-		}
+		count += int(e.DeprecatedCount) - 1
 	}
 	return count
 }
