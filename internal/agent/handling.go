@@ -56,6 +56,18 @@ type failure struct{ text string }
 
 func (f *failure) Error() string { return f.text }
 
+// exitError is how the command of a hook failed, and what it wrote.
+type exitError struct {
+	command []string
+	code    int32
+	output  []byte
+}
+
+// Error has the words of the kubelet's runtime client, but with all that was written.
+func (e *exitError) Error() string {
+	return fmt.Sprintf("command '%s' exited with %d: %s", strings.Join(e.command, " "), e.code, e.output)
+}
+
 // warning is a handler's answer that is success, with something to say.
 type warning struct{ text string }
 
@@ -98,6 +110,8 @@ func (a *Agent) handleExec(ctx context.Context, j job, h handling, timeout time.
 		return &failure{fmt.Sprintf("command timed out: %q timed out after %s", strings.Join(command, " "), timeout)}
 	case err != nil:
 		return err
+	case exitCode != 0 && h.hook:
+		return &exitError{command: command, code: exitCode, output: output[:min(len(output), maxHandlerOutput)]}
 	case exitCode != 0:
 		return &failure{strings.TrimSpace(string(output[:min(len(output), maxHandlerOutput)]))}
 	}

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -59,10 +61,32 @@ func (m *machine) hookEnded(now time.Time, c *containerState, a action, r result
 // runPostStart runs the hook of a container that has been started; it has no
 // time limit but the container's life.
 func (a *Agent) runPostStart(ctx context.Context, j job) result {
-	if err := a.handle(ctx, j, hookHandler(j.spec.Lifecycle.PostStart), 0); err != nil {
-		return result{err: fmt.Errorf("postStart hook of container %s failed: %w", j.spec.Name, err)}
+	handler := j.spec.Lifecycle.PostStart
+	if err := a.handle(ctx, j, hookHandler(handler), 0); err != nil {
+		return result{err: hookError(j.pod, j.spec.Name, handler, err)}
 	}
 	return result{}
+}
+
+// hookError tells in the kubelet's words that a hook has failed.
+func hookError(pod *corev1.Pod, container string, hook *corev1.LifecycleHandler, err error) error {
+	kind, what := "TCP", ""
+	switch {
+	case hook.Exec != nil:
+		kind, what = "Exec", fmt.Sprint(hook.Exec.Command)
+	case hook.HTTPGet != nil:
+		kind, what = "HTTP", hook.HTTPGet.Path
+	case hook.Sleep != nil:
+		kind, what = "Sleep", strconv.FormatInt(hook.Sleep.Seconds, 10)
+	case hook.TCPSocket != nil:
+		what = hook.TCPSocket.Port.String()
+	}
+	message := ""
+	if exited := (*exitError)(nil); errors.As(err, &exited) {
+		message = fmt.Sprintf(", message: %q", exited.output)
+	}
+	return fmt.Errorf("%s lifecycle hook (%s) for Container %q in Pod \"%s_%s(%s)\" failed - error: %w%s",
+		kind, what, container, pod.Name, pod.Namespace, pod.UID, err, message)
 }
 
 // stopContainer runs the container's preStop hook, which its grace period pays

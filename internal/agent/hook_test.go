@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,12 +30,13 @@ func TestPostStart(t *testing.T) {
 
 func TestPostStartFails(t *testing.T) {
 	inCell(t, func(t *testing.T, c *cell) {
-		pod := newPod(corev1.RestartPolicyAlways, `{"main":[{"forever":true,"stopSeconds":2,"exec":{"begin":[3]}},{"forever":true}]}`, "main")
-		pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PostStart: hookCommand("begin")}
+		pod := newPod(corev1.RestartPolicyAlways, `{"main":[{"forever":true,"stopSeconds":2,"exec":{"begin -x":[3]}},{"forever":true}]}`, "main")
+		pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PostStart: hookCommand("begin", "-x")}
 		c.update(pod)
 		got := c.container("main")
-		if got.State.Waiting == nil || got.State.Waiting.Reason != "PostStartHookError" ||
-			!strings.Contains(got.State.Waiting.Message, "postStart hook of container main failed") {
+		const want = `Exec lifecycle hook ([begin -x]) for Container "main" in Pod "web_default(uid-1)" failed - ` +
+			`error: command 'begin -x' exited with 3: , message: ""`
+		if got.State.Waiting == nil || got.State.Waiting.Reason != "PostStartHookError" || got.State.Waiting.Message != want {
 			t.Errorf("got %+v", got)
 		}
 		sleepSeconds(2)
