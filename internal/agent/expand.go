@@ -28,7 +28,7 @@ func expandMounts(container *corev1.Container, values map[string]string) (*corev
 			continue
 		}
 		if missing, lacks := podfields.Unknown(mount.SubPathExpr, set); lacks {
-			return nil, fmt.Errorf("volumeMounts[%d].subPathExpr: missing value for %q", i, missing)
+			return nil, fmt.Errorf("missing value for %q", missing)
 		}
 		mount.SubPath, mount.SubPathExpr = podfields.Expand(mount.SubPathExpr, set), ""
 	}

@@ -22,7 +22,7 @@ func TestExpandMounts(t *testing.T) {
 	}
 	for expression, missing := range map[string]string{"$(NONE)": "NONE", "a/$(POD)/$(EMPTY)": "EMPTY", "$()": ""} {
 		_, err := expandMounts(&corev1.Container{VolumeMounts: []corev1.VolumeMount{{SubPathExpr: expression}}}, values)
-		want := `volumeMounts[0].subPathExpr: missing value for "` + missing + `"`
+		want := `missing value for "` + missing + `"`
 		if err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", expression, err, want)
 		}
