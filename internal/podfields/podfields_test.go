@@ -69,6 +69,30 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// The pod's own limit is that of what has none, as the kubelet has it; its
+// requests are nobody's.
+func TestResourcesOfThePod(t *testing.T) {
+	cell := podfields.Cell{MemoryBytes: 8 << 30, CPUs: 4}
+	both := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("200Mi")}
+	tests := []struct{ container, resource, want string }{
+		{"free", "limits.cpu", "2"}, {"free", "limits.memory", "209715200"}, {"free", "requests.cpu", "0"}, {"free", "requests.memory", "0"},
+		{"init", "limits.cpu", "2"}, {"main", "limits.memory", "104857600"},
+	}
+	for _, test := range tests {
+		p := pod()
+		p.Spec.Resources = &corev1.ResourceRequirements{Limits: both, Requests: both}
+		got, err := podfields.Resource(p, nil, &corev1.ResourceFieldSelector{ContainerName: test.container, Resource: test.resource}, cell)
+		if err != nil || got != test.want {
+			t.Errorf("%s of %q: %q, %v, want %q", test.resource, test.container, got, err, test.want)
+		}
+	}
+	p := pod()
+	p.Spec.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("0")}}
+	if got, err := podfields.Resource(p, &p.Spec.Containers[0], &corev1.ResourceFieldSelector{Resource: "limits.cpu"}, cell); err != nil || got != "4" {
+		t.Errorf("of a pod with no more than a limit of 0: %q, %v", got, err)
+	}
+}
+
 func TestResources(t *testing.T) {
 	cell := podfields.Cell{MemoryBytes: 8 << 30, CPUs: 4}
 	tests := []struct{ container, resource, divisor, want string }{

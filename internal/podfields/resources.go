@@ -2,6 +2,7 @@ package podfields
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 
@@ -17,7 +18,7 @@ type Cell struct {
 
 // Resource is the value of a container's request or limit in units of the
 // divisor, rounded up, as the kubelet writes it: a limit that is not set is the
-// cell's, a request that is not set 0. own is the container that a selector
+// pod's own, else the cell's, a request that is not set 0. own is the container that a selector
 // without a name means; nil when there is none.
 func Resource(pod *corev1.Pod, own *corev1.Container, selector *corev1.ResourceFieldSelector, cell Cell) (string, error) {
 	container := own
@@ -29,7 +30,7 @@ func Resource(pod *corev1.Pod, own *corev1.Container, selector *corev1.ResourceF
 	if container == nil {
 		return "", fmt.Errorf("containerName: required")
 	}
-	quantity, milli, err := quantityOf(&container.Resources, selector.Resource, cell)
+	quantity, milli, err := quantityOf(withPodLimits(pod, container.Resources), selector.Resource, cell)
 	if err != nil {
 		return "", err
 	}
@@ -47,6 +48,23 @@ func Resource(pod *corev1.Pod, own *corev1.Container, selector *corev1.ResourceF
 func CheckResource(selector *corev1.ResourceFieldSelector) error {
 	_, _, err := quantityOf(&corev1.ResourceRequirements{}, selector.Resource, Cell{})
 	return err
+}
+
+// withPodLimits are a container's resources with the pod's own limits where it has
+// none.
+func withPodLimits(pod *corev1.Pod, resources corev1.ResourceRequirements) *corev1.ResourceRequirements {
+	if pod.Spec.Resources == nil {
+		return &resources
+	}
+	limits := corev1.ResourceList{}
+	maps.Copy(limits, resources.Limits)
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		if limit := limits[name]; limit.IsZero() {
+			limits[name] = pod.Spec.Resources.Limits[name]
+		}
+	}
+	resources.Limits = limits
+	return &resources
 }
 
 func quantityOf(resources *corev1.ResourceRequirements, name string, cell Cell) (quantity resource.Quantity, milli bool, err error) {
