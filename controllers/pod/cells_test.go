@@ -12,8 +12,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/agent"
@@ -31,6 +35,8 @@ type hollow struct {
 	runtime *recordingRuntime
 	host    *recordingHost
 	stop    func()
+	// refuses, when set, is what the agent has against pods beside its own checks.
+	refuses atomic.Pointer[func(*corev1.Pod) field.ErrorList]
 }
 
 // freeAddress listens on the agent's port of a random loopback address.
@@ -68,7 +74,7 @@ func newHollow(t *testing.T, ca *pki.CA, id pki.CellID) *hollow {
 
 func (h *hollow) serve(t *testing.T, listener net.Listener) {
 	t.Helper()
-	a, err := agent.New(agent.Config{Version: "test", Runtime: h.runtime, Host: h.host, HostIP: h.ip})
+	a, err := agent.New(agent.Config{Version: "test", Runtime: h.runtime, Host: h.host, HostIP: h.ip, Check: h.check})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +90,13 @@ func (h *hollow) serve(t *testing.T, listener net.Listener) {
 		cancel()
 		<-done
 	})
+}
+
+func (h *hollow) check(pod *corev1.Pod) field.ErrorList {
+	if refuses := h.refuses.Load(); refuses != nil {
+		return (*refuses)(pod)
+	}
+	return nil
 }
 
 // restart ends the agent and starts it again; containers go on meanwhile.

@@ -56,7 +56,9 @@ func (c *Controller) deliveryOf(ctx context.Context, s *scope, agent *itzo.Clien
 type given struct {
 	packages   map[string]digest // by volume
 	parameters digest
-	refused    int64 // the last generation that the agent has refused
+	accepted   *accepted // nil: not from this operator
+	refused    int64     // the last generation that the agent has refused
+	told       int64     // the last generation of which that was told
 	tokens     tokens
 	services   servicesRead
 
@@ -147,6 +149,9 @@ func updatePod(ctx context.Context, d delivery, parameters *itzo.PodParameters) 
 	}
 	if itzo.IsCode(err, http.StatusBadRequest) {
 		d.given.refused = d.pod.Generation
+	}
+	if err == nil {
+		d.given.accepted = acceptedOf(d.pod)
 	}
 	if err == nil || itzo.IsCode(err, http.StatusBadRequest) {
 		d.given.parameters = content

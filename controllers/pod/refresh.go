@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -126,7 +125,7 @@ func (c *Controller) renew(ctx context.Context, d delivery) error {
 			failed = append(failed, err)
 		}
 	}
-	lacking, err := renewPod(ctx, d, objects)
+	lacking, err := c.renewPod(ctx, d, objects)
 	if err := errors.Join(append(failed, err)...); err != nil {
 		return err
 	}
@@ -150,9 +149,8 @@ func renewVolume(ctx context.Context, d delivery, objects *nodeObjects, index in
 }
 
 // renewPod sends the pod when it, or what its environments refer to, is not
-// what was sent last. A pod that the agent refuses, since more of it has been
-// changed than a running pod can follow, goes on as it was.
-func renewPod(ctx context.Context, d delivery, objects *nodeObjects) (*missingObject, error) {
+// what was sent last. Of a pod that the agent refuses it gets what it takes.
+func (c *Controller) renewPod(ctx context.Context, d delivery, objects *nodeObjects) (*missingObject, error) {
 	beside, err := besideOf(d, objects)
 	if err != nil {
 		return nil, err
@@ -162,7 +160,7 @@ func renewPod(ctx context.Context, d delivery, objects *nodeObjects) (*missingOb
 	if err != nil || content == d.given.parameters {
 		return beside.lacking, err
 	}
-	if err := updatePod(ctx, d, parameters); err != nil && !itzo.IsCode(err, http.StatusBadRequest) {
+	if err := c.updateAllThatGoes(ctx, d, parameters); err != nil {
 		return nil, err
 	}
 	return beside.lacking, nil

@@ -137,6 +137,9 @@ func (c *Controller) renewUnits(ctx context.Context, d unitDelivery) error {
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
+	if was := d.given.accepted; was != nil {
+		c.tellRefused(d.delivery, was.keepImages(d.pod.DeepCopy()))
+	}
 	c.noteGiven(d.delivery, nil)
 	return nil
 }
