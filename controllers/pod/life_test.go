@@ -104,6 +104,9 @@ func TestPodEnds(t *testing.T) {
 			if conditionIs(p, corev1.PodReady, corev1.ConditionTrue) {
 				t.Error("it is ready")
 			}
+			if !conditionIs(p, corev1.PodReadyToStartContainers, corev1.ConditionFalse) {
+				t.Errorf("its sandbox is there: %v", condition(p, corev1.PodReadyToStartContainers))
+			}
 			s.cellEnds(cell)
 			s.settled()
 			if p = s.podIs(p, "still so", phase(test.phase)); p.Status.ContainerStatuses[0].State.Terminated.ExitCode != test.exitCode {

@@ -52,7 +52,7 @@ func isLost(t *testing.T, p *corev1.Pod, message string) {
 	if end == nil || end.ExitCode != 137 || end.Reason != "ContainerStatusUnknown" || status.Ready || end.StartedAt.IsZero() || end.FinishedAt.IsZero() {
 		t.Errorf("container status is %v", status)
 	}
-	for _, kind := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady} {
+	for _, kind := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady, corev1.PodReadyToStartContainers} {
 		if !conditionIs(p, kind, corev1.ConditionFalse) {
 			t.Errorf("condition %s is %v", kind, condition(p, kind))
 		}

@@ -23,6 +23,9 @@ func (c *Controller) copyStatus(ctx context.Context, s *scope, seen observation)
 		return nil
 	}
 	status := merge(s.pod, seen.reply.Status, observedGeneration(s.pod, seen))
+	if terminalPhase(status.Phase) {
+		sandboxEnds(status, c.Clock.Now())
+	}
 	if !s.pod.DeletionTimestamp.IsZero() && sameButGeneration(&s.pod.Status, status) {
 		return nil // that the deletion was seen shows soon enough
 	}
@@ -115,6 +118,14 @@ func notReadyConditions(status *corev1.PodStatus, pod *corev1.Pod, reason, messa
 	}
 }
 
+// sandboxEnds shows that a pod which has ended has no sandbox any more: that goes
+// with its cell, after which nobody is there to tell.
+func sandboxEnds(status *corev1.PodStatus, now time.Time) {
+	if known := findCondition(status.Conditions, corev1.PodReadyToStartContainers); known != nil && known.Status != corev1.ConditionFalse {
+		known.Status, known.LastTransitionTime = corev1.ConditionFalse, metav1.NewTime(now)
+	}
+}
+
 // lost fails a pod whose cell is gone. What ran is reported as the kubelet
 // reports containers that it cannot ask any more.
 func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
@@ -136,6 +147,7 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 		endUnseen(&status.ContainerStatuses[i], message, now)
 	}
 	notReadyConditions(status, s.pod, reason, message, c.Clock.Now())
+	sandboxEnds(status, c.Clock.Now())
 	if err := c.writeProblem(ctx, s, status); err != nil {
 		return err
 	}

@@ -139,3 +139,18 @@ func TestEnded(t *testing.T) {
 		}
 	}
 }
+
+// The sandbox of a pod that has ended goes with its cell.
+func TestSandboxEnds(t *testing.T) {
+	for was, want := range map[corev1.ConditionStatus]metav1.Time{corev1.ConditionTrue: at(9), corev1.ConditionFalse: at(1)} {
+		status := &corev1.PodStatus{Conditions: []corev1.PodCondition{
+			{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: at(1)},
+			{Type: corev1.PodReadyToStartContainers, Status: was, LastTransitionTime: at(1)},
+		}}
+		sandboxEnds(status, at(9).Time)
+		ended := status.Conditions[1]
+		if ended.Status != corev1.ConditionFalse || !ended.LastTransitionTime.Equal(&want) || status.Conditions[0].Status != corev1.ConditionTrue {
+			t.Errorf("%s became %+v", was, status.Conditions)
+		}
+	}
+}
