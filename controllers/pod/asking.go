@@ -160,5 +160,18 @@ func checkReply(pod *corev1.Pod, reply itzo.StatusReply) error {
 		}
 		names[container.Name] = false // each is there once
 	}
+	return checkEphemeral(names, status.EphemeralContainerStatuses)
+}
+
+// checkEphemeral refuses ephemeral containers that have the names of others. What
+// the pod has of them changes: merge keeps those only that it has.
+func checkEphemeral(others map[string]bool, ephemeral []corev1.ContainerStatus) error {
+	seen := map[string]bool{}
+	for _, container := range ephemeral {
+		if _, taken := others[container.Name]; taken || seen[container.Name] {
+			return fmt.Errorf("%w: an ephemeral container has the name of another", errStatus)
+		}
+		seen[container.Name] = true
+	}
 	return nil
 }

@@ -66,6 +66,12 @@ func answersOf(uid types.UID) map[string]itzo.StatusReply {
 		"a container twice": reply(func(r *itzo.StatusReply) {
 			r.Status.ContainerStatuses = append(r.Status.ContainerStatuses, r.Status.ContainerStatuses[0])
 		}),
+		"an ephemeral container with the name of another": reply(func(r *itzo.StatusReply) {
+			r.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "main"}}
+		}),
+		"an ephemeral container twice": reply(func(r *itzo.StatusReply) {
+			r.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debugger"}, {Name: "debugger"}}
+		}),
 		"too long": reply(func(r *itzo.StatusReply) { r.Status.Message = strings.Repeat(lies, 100000) }),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,6 +70,9 @@ func merge(pod *corev1.Pod, agents corev1.PodStatus, generation int64) *corev1.P
 	status.Resize = is.Resize
 	status.ResourceClaimStatuses = is.ResourceClaimStatuses
 	status.ExtendedResourceClaimStatus = is.ExtendedResourceClaimStatus
+	status.EphemeralContainerStatuses = slices.DeleteFunc(status.EphemeralContainerStatuses, func(told corev1.ContainerStatus) bool {
+		return !slices.ContainsFunc(pod.Spec.EphemeralContainers, func(has corev1.EphemeralContainer) bool { return has.Name == told.Name })
+	})
 	applyGates(pod, status)
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]

@@ -154,3 +154,31 @@ func TestSandboxEnds(t *testing.T) {
 		}
 	}
 }
+
+// Of ephemeral containers only those are shown that the pod has.
+func TestMergeOfEphemeralContainers(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{EphemeralContainers: []corev1.EphemeralContainer{
+		{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger"}}}}}
+	told := corev1.PodStatus{EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "other"}, {Name: "debugger"}}}
+	got := merge(pod, told, 1).EphemeralContainerStatuses
+	if len(got) != 1 || got[0].Name != "debugger" || len(told.EphemeralContainerStatuses) != 2 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A pod has not ended as long as an ephemeral container runs.
+func TestEndedWithAnEphemeralContainer(t *testing.T) {
+	end := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
+	status := corev1.PodStatus{
+		Phase:                      corev1.PodRunning,
+		ContainerStatuses:          []corev1.ContainerStatus{{Name: "main", State: end}},
+		EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "debugger", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}},
+	}
+	if ended(status) {
+		t.Error("the ephemeral container's grace period was cut short")
+	}
+	status.EphemeralContainerStatuses[0].State = end
+	if !ended(status) {
+		t.Error("nothing runs any more")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -123,9 +124,9 @@ func ended(status corev1.PodStatus) bool {
 	if status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed {
 		return true
 	}
-	for _, container := range status.InitContainerStatuses {
+	for _, container := range slices.Concat(status.InitContainerStatuses, status.EphemeralContainerStatuses) {
 		if container.State.Running != nil {
-			return false // a sidecar ends after the others
+			return false // a sidecar ends after the others, an ephemeral one when it likes
 		}
 	}
 	for _, container := range status.ContainerStatuses {
