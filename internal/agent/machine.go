@@ -91,23 +91,6 @@ func (m *machine) replacePod(pod *corev1.Pod) {
 	m.takeContainers()
 }
 
-// takeContainers makes the containers those of the pod: new ones come last,
-// wherever the pod has them.
-func (m *machine) takeContainers() {
-	for _, spec := range allContainers(m.rec.Pod) {
-		c := m.containerState(spec.Name)
-		if c == nil {
-			c = &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}}
-			m.containers = append(m.containers, c)
-		}
-		changed := c.spec != nil && c.spec.Image != spec.Image
-		c.spec = spec
-		if changed {
-			m.forgetImage(c)
-		}
-	}
-}
-
 // terminal pods stay so, whatever happens to their containers.
 func (m *machine) terminal() bool {
 	phase := m.rec.Status.Phase

@@ -5,6 +5,23 @@ import (
 	"time"
 )
 
+// takeContainers makes the containers those of the pod: new ones come last,
+// wherever the pod has them.
+func (m *machine) takeContainers() {
+	for _, spec := range allContainers(m.rec.Pod) {
+		c := m.containerState(spec.Name)
+		if c == nil {
+			c = &containerState{role: roleOf(m.rec.Pod, spec), probes: map[probeKind]*probeState{}}
+			m.containers = append(m.containers, c)
+		}
+		changed := c.spec != nil && c.spec.Image != spec.Image
+		c.spec = spec
+		if changed {
+			m.forgetImage(c)
+		}
+	}
+}
+
 // forgetImage lets what was learned of a container's former image go: nothing of
 // it says how the pod's image of now will do. A pull that is under way is
 // cancelled by the next step.

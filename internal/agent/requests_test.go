@@ -128,8 +128,8 @@ func TestUpdateAgain(t *testing.T) {
 		}
 
 		changed := pod.DeepCopy()
-		changed.Spec.Containers[0].Image = "busybox:2"
-		c.expect(c.do("POST", "/rest/v1/updatepod", parameters(changed)), 400, "spec.containers[0].image: Forbidden: cannot change")
+		changed.Spec.Containers[0].Command = []string{"other"}
+		c.expect(c.do("POST", "/rest/v1/updatepod", parameters(changed)), 400, "spec.containers[0].command: Forbidden: cannot change")
 		moved := parameters(pod)
 		moved.PodIP = "10.0.0.3"
 		c.expect(c.do("POST", "/rest/v1/updatepod", moved), 400, "PodIP: Forbidden")
