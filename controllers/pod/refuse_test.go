@@ -161,19 +161,3 @@ func TestLongWaitHasAReason(t *testing.T) {
 		t.Errorf("reason is still %s", p.Status.Reason)
 	}
 }
-
-// A running pod that is changed into something that its agent cannot do goes
-// on as it is.
-func TestUnsupportedChangeOfARunningPod(t *testing.T) {
-	s := newScene(t)
-	s.operator()
-	p, _, _ := s.start("web")
-	phases := s.phases(p)
-	s.update(p, `{"spec":{"containers":[{"name":"main","image":"busybox:2"}]}}`)
-	s.event(p, v1beta1.ReasonUnsupportedField, "spec.containers[0].image: Forbidden: ")
-	s.update(p, `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, "status")
-	s.running(p)
-	if seen := phases(); len(seen) != 1 || seen[0] != corev1.PodRunning {
-		t.Errorf("phases were %v", seen)
-	}
-}
