@@ -78,7 +78,7 @@ func readOnce[T any](o *nodeObjects, known map[string]*T, shared *sharedReads[T]
 
 func (o *nodeObjects) Cell() (podfields.Cell, error) {
 	info, err := o.agent.Info(o.ctx)
-	return podfields.Cell{MemoryBytes: info.MemoryBytes, CPUs: info.CPUs}, err
+	return podfields.Cell{MemoryBytes: info.MemoryBytes, CPUs: info.CPUs, StorageBytes: info.StorageBytes}, err
 }
 
 func (o *nodeObjects) Token(source *corev1.ServiceAccountTokenProjection) (string, error) {

@@ -38,7 +38,7 @@ func TestUnsupportedField(t *testing.T) {
 		}, "spec.volumes[0].nfs: "},
 		"content of a volume": {func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
-				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.ephemeral-storage"},
+				Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.hugepages-2Mi"},
 			}}}}}}
 		}, "spec.volumes[0].downwardAPI.items[0].resourceFieldRef.resource: "},
 	}

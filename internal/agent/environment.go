@@ -14,7 +14,7 @@ func (a *Agent) environment(j job) ([]corev1.EnvVar, map[string]string, error) {
 	surroundings := &podfields.Surroundings{
 		Pod: j.pod, ConfigMaps: j.configMaps, Secrets: j.secrets, Services: j.services,
 		Addresses: podfields.Addresses{Pod: j.ip, Host: j.cellIP},
-		Cell:      podfields.Cell{MemoryBytes: resources.MemoryBytes, CPUs: resources.CPUs},
+		Cell:      podfields.Cell{MemoryBytes: resources.MemoryBytes, CPUs: resources.CPUs, StorageBytes: resources.StorageBytes},
 	}
 	return surroundings.Environment(j.spec)
 }

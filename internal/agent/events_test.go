@@ -198,3 +198,17 @@ func TestEventsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestNameOfAnImage: what cannot be an image's name is not asked for anywhere.
+func TestNameOfAnImage(t *testing.T) {
+	inCell(t, func(t *testing.T, c *cell) {
+		pod := newPod(corev1.RestartPolicyNever, "", "main")
+		pod.Spec.Containers[0].Image = "Busy Box"
+		c.update(pod)
+		const problem = `Failed to apply default image tag "Busy Box": couldn't parse image name "Busy Box": invalid reference format: repository name (library/Busy Box) must be lowercase`
+		if waiting := c.container("main").State.Waiting; waiting == nil || waiting.Reason != "InvalidImageName" || waiting.Message != problem {
+			t.Errorf("got %+v", waiting)
+		}
+		c.newEvents(0, "spec.containers{main} Warning InspectFailed "+problem, "spec.containers{main} Warning Failed Error: InvalidImageName")
+	})
+}

@@ -77,7 +77,9 @@ type ContainerFiles struct {
 type Resources struct {
 	MemoryBytes int64
 	CPUs        int
-	BootID      string
+	// StorageBytes is the size of the file system that holds the pod's files.
+	StorageBytes int64
+	BootID       string
 	// AppArmor says whether the kernel enforces AppArmor profiles.
 	AppArmor bool
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
 
 	"kip.elotl.co/internal/itzo"
@@ -55,6 +56,14 @@ func pullPolicy(container *corev1.Container) corev1.PullPolicy {
 		return corev1.PullAlways
 	}
 	return corev1.PullIfNotPresent
+}
+
+// checkImageName refuses what is no image's name, in the kubelet's words.
+func checkImageName(name string) error {
+	if _, err := reference.ParseNormalizedNamed(name); err != nil {
+		return fmt.Errorf("Failed to apply default image tag %[1]q: couldn't parse image name %[1]q: %[2]w", name, err) //nolint:staticcheck // as users know it
+	}
+	return nil
 }
 
 // checkNonRoot refuses to run a container as root that must not, in the kubelet's

@@ -107,6 +107,10 @@ func (a *Agent) perform(ctx context.Context, j job) result {
 // provideImage makes a container's image present, as its pull policy says.
 func (a *Agent) provideImage(ctx context.Context, j job) result {
 	name, policy := j.spec.Image, pullPolicy(j.spec)
+	if err := checkImageName(name); err != nil {
+		a.tell(j.container, corev1.EventTypeWarning, eventInspectFailed, "%v", err)
+		return result{err: err, reason: reasonImageName}
+	}
 	if policy != corev1.PullAlways {
 		image, ok, err := a.config.Runtime.Image(ctx, name)
 		switch {

@@ -38,14 +38,15 @@ func (a *Agent) kipInfo(w http.ResponseWriter, _ *http.Request) error {
 func (a *Agent) Info() itzo.Info {
 	resources := a.config.Host.Resources()
 	info := itzo.Info{
-		Agent:       itzo.AgentName,
-		Version:     a.config.Version,
-		Protocol:    itzo.ExtensionProtocol,
-		Features:    []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents, itzo.FeatureStats},
-		MemoryBytes: resources.MemoryBytes,
-		CPUs:        resources.CPUs,
-		BootID:      resources.BootID,
-		AppArmor:    resources.AppArmor,
+		Agent:        itzo.AgentName,
+		Version:      a.config.Version,
+		Protocol:     itzo.ExtensionProtocol,
+		Features:     []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents, itzo.FeatureStats},
+		MemoryBytes:  resources.MemoryBytes,
+		CPUs:         resources.CPUs,
+		StorageBytes: resources.StorageBytes,
+		BootID:       resources.BootID,
+		AppArmor:     resources.AppArmor,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

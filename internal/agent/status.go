@@ -16,6 +16,7 @@ const (
 	reasonPull            = "ErrImagePull"
 	reasonPullBackoff     = "ImagePullBackOff"
 	reasonNeverPull       = "ErrImageNeverPull"
+	reasonImageName       = "InvalidImageName"
 	reasonCrashLoop       = "CrashLoopBackOff"
 	reasonCreateConfig    = "CreateContainerConfigError"
 	reasonCreateContainer = "CreateContainerError"

@@ -41,9 +41,11 @@ type Info struct {
 	Protocol int       `json:"protocol"`
 	Features []Feature `json:"features"`
 	// MemoryBytes is the cell's MemTotal.
-	MemoryBytes int64       `json:"memoryBytes"`
-	CPUs        int         `json:"cpus"`
-	Runtime     RuntimeInfo `json:"runtime"`
+	MemoryBytes int64 `json:"memoryBytes"`
+	// StorageBytes is the size of the file system with the pod's files; 0: not told.
+	StorageBytes int64       `json:"storageBytes,omitempty"`
+	CPUs         int         `json:"cpus"`
+	Runtime      RuntimeInfo `json:"runtime"`
 	// AppArmor says whether the cell's kernel enforces AppArmor profiles.
 	AppArmor bool `json:"appArmor,omitempty"`
 	// BootID changes when the cell reboots.

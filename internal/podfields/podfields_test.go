@@ -25,6 +25,7 @@ func pod() *corev1.Pod {
 				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceEphemeralStorage: resource.MustParse("2Gi")},
 			}},
 		}, InitContainers: []corev1.Container{{Name: "init", Resources: corev1.ResourceRequirements{
+			Limits:   corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("2.5Gi")},
 			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1000001")},
 		}}}},
 	}
@@ -94,14 +95,14 @@ func TestResourcesOfThePod(t *testing.T) {
 }
 
 func TestResources(t *testing.T) {
-	cell := podfields.Cell{MemoryBytes: 8 << 30, CPUs: 4}
+	cell := podfields.Cell{MemoryBytes: 8 << 30, CPUs: 4, StorageBytes: 20 << 30}
 	tests := []struct{ container, resource, divisor, want string }{
 		{"main", "limits.cpu", "", "2"}, {"main", "limits.cpu", "1m", "1500"}, {"main", "requests.cpu", "", "1"},
 		{"main", "limits.memory", "", "104857600"}, {"main", "limits.memory", "1Mi", "100"}, {"main", "limits.memory", "30Mi", "4"},
 		{"main", "requests.memory", "", "0"}, {"main", "requests.ephemeral-storage", "1Gi", "2"},
 		{"free", "limits.cpu", "", "4"}, {"free", "limits.cpu", "1m", "4000"}, {"free", "limits.memory", "1Gi", "8"}, {"free", "requests.cpu", "", "0"},
 		{"init", "requests.memory", "1M", "2"}, {"", "limits.cpu", "1m", "1500"},
-		{"absent", "limits.cpu", "", ""}, {"main", "limits.ephemeral-storage", "", ""}, {"main", "limits.hugepages-2Mi", "", ""}, {"main", "cpu", "", ""},
+		{"absent", "limits.cpu", "", ""}, {"init", "limits.ephemeral-storage", "1Gi", "3"}, {"main", "limits.ephemeral-storage", "1Gi", "20"}, {"main", "limits.hugepages-2Mi", "", ""}, {"main", "cpu", "", ""},
 	}
 	for _, test := range tests {
 		p := pod()

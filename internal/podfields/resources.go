@@ -14,6 +14,8 @@ import (
 type Cell struct {
 	MemoryBytes int64
 	CPUs        int
+	// StorageBytes is the size of its file system; 0: not known.
+	StorageBytes int64
 }
 
 // Resource is the value of a container's request or limit in units of the
@@ -33,6 +35,9 @@ func Resource(pod *corev1.Pod, own *corev1.Container, selector *corev1.ResourceF
 	quantity, milli, err := quantityOf(withPodLimits(pod, container.Resources), selector.Resource, cell)
 	if err != nil {
 		return "", err
+	}
+	if selector.Resource == limitOfStorage && quantity.IsZero() {
+		return "", fmt.Errorf("resource: container %s has no limit, and the cell's agent does not tell how much storage there is", container.Name)
 	}
 	divisor := selector.Divisor
 	if divisor.IsZero() {
@@ -67,12 +72,17 @@ func withPodLimits(pod *corev1.Pod, resources corev1.ResourceRequirements) *core
 	return &resources
 }
 
+// limitOfStorage is the resource that an agent may not know the cell's amount of.
+const limitOfStorage = "limits.ephemeral-storage"
+
 func quantityOf(resources *corev1.ResourceRequirements, name string, cell Cell) (quantity resource.Quantity, milli bool, err error) {
 	switch name {
 	case "limits.cpu":
 		return orElse(resources.Limits, corev1.ResourceCPU, int64(cell.CPUs)), true, nil
 	case "limits.memory":
 		return orElse(resources.Limits, corev1.ResourceMemory, cell.MemoryBytes), false, nil
+	case limitOfStorage:
+		return orElse(resources.Limits, corev1.ResourceEphemeralStorage, cell.StorageBytes), false, nil
 	case "requests.cpu":
 		return resources.Requests[corev1.ResourceCPU], true, nil
 	case "requests.memory":
@@ -80,7 +90,7 @@ func quantityOf(resources *corev1.ResourceRequirements, name string, cell Cell) 
 	case "requests.ephemeral-storage":
 		return resources.Requests[corev1.ResourceEphemeralStorage], false, nil
 	}
-	return resource.Quantity{}, false, fmt.Errorf("resource: %q is not known: limits.cpu, limits.memory, requests.cpu, requests.memory and requests.ephemeral-storage are", name)
+	return resource.Quantity{}, false, fmt.Errorf("resource: %q is not known: limits.cpu, limits.memory, limits.ephemeral-storage, requests.cpu, requests.memory and requests.ephemeral-storage are", name)
 }
 
 func orElse(limits corev1.ResourceList, name corev1.ResourceName, all int64) resource.Quantity {

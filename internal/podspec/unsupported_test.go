@@ -10,7 +10,7 @@ import (
 )
 
 func TestUnsupported(t *testing.T) {
-	limits := corev1.DownwardAPIVolumeFile{Path: "disk", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.ephemeral-storage"}}
+	limits := corev1.DownwardAPIVolumeFile{Path: "disk", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.hugepages-2Mi"}}
 	projected := func(sources ...corev1.VolumeProjection) corev1.VolumeSource {
 		return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: sources}}
 	}

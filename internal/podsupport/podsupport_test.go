@@ -145,7 +145,7 @@ func TestRefusedByPath(t *testing.T) {
 			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.phase"}}}
 		}, []string{"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath"}},
 		{"env of a resource", func(s *corev1.PodSpec) {
-			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.ephemeral-storage"}}}
+			s.Containers[0].Env[0] = corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.hugepages-2Mi"}}}
 		}, []string{"spec.containers[0].env[0].valueFrom.resourceFieldRef.resource"}},
 		{"envFrom", func(s *corev1.PodSpec) { s.Containers[0].EnvFrom = []corev1.EnvFromSource{{}} },
 			[]string{"spec.containers[0].envFrom[0]"}},

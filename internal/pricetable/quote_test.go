@@ -131,7 +131,7 @@ func TestRefused(t *testing.T) {
 		"device": {"", `{containers: [{name: web, image: nginx, resources: {limits: {example.com/gpu: 1}}}]}`, class(),
 			[]string{"spec.containers[0].resources.limits[example.com/gpu]"}},
 		"content of a volume": {"", `{containers: [{name: web, image: nginx}], volumes: [{name: v, downwardAPI: {items: [
-			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.ephemeral-storage}}]}}]}`, class(),
+			{path: cpu, resourceFieldRef: {containerName: web, resource: limits.hugepages-2Mi}}]}}]}`, class(),
 			[]string{"spec.volumes[0].downwardAPI.items[0].resourceFieldRef"}},
 		"operating system": {"", `{os: {name: windows}, containers: [{name: web, image: nginx}]}`, class(), []string{`spec.os.name: "windows": cells run linux`}},
 		"deleted": {"", small, class(func(c *v1beta1.CellClass) { c.DeletionTimestamp = &metav1.Time{Time: time.Now()} }),

@@ -30,7 +30,7 @@ func New(dir string) (*Host, error) {
 			return nil, fmt.Errorf("making state directory: %w", err)
 		}
 	}
-	resources, err := cellResources()
+	resources, err := cellResources(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,8 @@ func (h *Host) OpenFile(path string) (io.ReadSeekCloser, error) {
 	return file, nil
 }
 
-func cellResources() (agent.Resources, error) {
+// cellResources are those of the cell, whose files are in dir's file system.
+func cellResources(dir string) (agent.Resources, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return agent.Resources{}, fmt.Errorf("reading boot ID: %w", err)
@@ -124,7 +125,11 @@ func cellResources() (agent.Resources, error) {
 	if err != nil {
 		return agent.Resources{}, err
 	}
-	return agent.Resources{MemoryBytes: memory, CPUs: runtime.NumCPU(), BootID: strings.TrimSpace(string(boot)),
+	storage, err := fileSystem(dir)
+	if err != nil {
+		return agent.Resources{}, err
+	}
+	return agent.Resources{MemoryBytes: memory, StorageBytes: int64(*storage.CapacityBytes), CPUs: runtime.NumCPU(), BootID: strings.TrimSpace(string(boot)),
 		AppArmor: hasAppArmor("/sys")}, nil
 }
 
