@@ -136,7 +136,7 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	if c.left == 0 {
 		return 0, fmt.Errorf("%w: over %d bytes", ErrTooLarge, maxExecStream)
 	}
-	if err := c.Conn.SetReadDeadline(time.Now().Add(execIdle)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(execIdle)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])

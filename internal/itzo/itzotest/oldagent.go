@@ -310,11 +310,8 @@ func (a *OldAgent) create() {
 	if a.held || !a.updated || a.published {
 		return
 	}
-	for _, volume := range a.parameters.Spec.Volumes {
-		packaged := volume.PackagePath != nil || volume.ConfigMap != nil || volume.Secret != nil || volume.Projected != nil
-		if packaged && a.packages[volume.Name] == nil && a.generation == itzo.Generation12 {
-			return // for ever, and without a word
-		}
+	if a.generation == itzo.Generation12 && a.lacksPackage() {
+		return // for ever, and without a word
 	}
 	a.published = true
 	for _, unit := range a.parameters.Spec.Units {
@@ -333,6 +330,14 @@ func (a *OldAgent) create() {
 			u.helper = false // none is started when one cannot be made
 		}
 	}
+}
+
+// lacksPackage says whether a volume's content has not come.
+func (a *OldAgent) lacksPackage() bool {
+	return slices.ContainsFunc(a.parameters.Spec.Volumes, func(v itzo.Volume) bool {
+		packaged := v.PackagePath != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil
+		return packaged && a.packages[v.Name] == nil
+	})
 }
 
 func (a *OldAgent) whyBroken(unit *itzo.Unit) string {
