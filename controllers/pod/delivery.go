@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -217,16 +218,22 @@ func deliverVolumes(ctx context.Context, d delivery, objects *nodeObjects) error
 
 // deploy sends the content of one volume.
 func deploy(ctx context.Context, d delivery, p *podspec.Package, content digest) error {
+	return send(ctx, d, p.Name, content, func(w io.Writer) error { return itzo.WritePackage(w, p.Files) })
+}
+
+// send gives the agent what pack writes as the content of a volume, and notes
+// that it has it.
+func send(ctx context.Context, d delivery, volume string, content digest, pack func(io.Writer) error) error {
 	var archive bytes.Buffer
-	if err := itzo.WritePackage(&archive, p.Files); err != nil {
-		return fmt.Errorf("packing volume %q: %w", p.Name, err)
+	if err := pack(&archive); err != nil {
+		return fmt.Errorf("packing volume %q: %w", volume, err)
 	}
-	if err := d.agent.Deploy(ctx, itzo.FormatPodName(d.pod.Namespace, d.pod.Name), p.Name, &archive); err != nil {
-		return fmt.Errorf("sending volume %q: %w", p.Name, err)
+	if err := d.agent.Deploy(ctx, itzo.FormatPodName(d.pod.Namespace, d.pod.Name), volume, &archive); err != nil {
+		return fmt.Errorf("sending volume %q: %w", volume, err)
 	}
 	if d.given.packages == nil {
 		d.given.packages = map[string]digest{}
 	}
-	d.given.packages[p.Name] = content
+	d.given.packages[volume] = content
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"sync"
@@ -101,18 +101,7 @@ func deployUnits(ctx context.Context, d unitDelivery, p *podspec.UnitPackage) er
 	if err != nil || content == d.given.packages[p.Name] {
 		return err
 	}
-	var archive bytes.Buffer
-	if err := itzo.WriteOwnedPackage(&archive, p.Owner, p.Files); err != nil {
-		return fmt.Errorf("packing volume %q: %w", p.Name, err)
-	}
-	if err := d.agent.Deploy(ctx, itzo.FormatPodName(d.pod.Namespace, d.pod.Name), p.Name, &archive); err != nil {
-		return fmt.Errorf("sending volume %q: %w", p.Name, err)
-	}
-	if d.given.packages == nil {
-		d.given.packages = map[string]digest{}
-	}
-	d.given.packages[p.Name] = content
-	return nil
+	return send(ctx, d.delivery, p.Name, content, func(w io.Writer) error { return itzo.WriteOwnedPackage(w, p.Owner, p.Files) })
 }
 
 // renewUnits brings changes to the volumes. The units are never sent again: the

@@ -161,11 +161,7 @@ func (j *job) address(host string, port intstr.IntOrString) (string, error) {
 // handleHTTP takes any status from 200 to 399 for success. A redirect to
 // another host is one too: that is not the container's business.
 func (a *Agent) handleHTTP(ctx context.Context, j job, h handling) error {
-	address, err := j.address(h.http.Host, h.http.Port)
-	if err != nil {
-		return err
-	}
-	request, err := newRequest(ctx, address, h)
+	request, err := j.newRequest(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -212,7 +208,12 @@ func stayOnHost(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-func newRequest(ctx context.Context, address string, h handling) (*http.Request, error) {
+// newRequest asks the container what the handler says.
+func (j job) newRequest(ctx context.Context, h handling) (*http.Request, error) {
+	address, err := j.address(h.http.Host, h.http.Port)
+	if err != nil {
+		return nil, err
+	}
 	scheme := strings.ToLower(string(h.http.Scheme))
 	if scheme == "" {
 		scheme = "http"

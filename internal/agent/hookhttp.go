@@ -13,11 +13,7 @@ import (
 // status code, nobody asks, as on a kubelet. A server that was asked in HTTPS
 // and answers in HTTP is asked again in that, without what was to be secret.
 func (a *Agent) handleHTTPHook(ctx context.Context, j job, h handling) error {
-	address, err := j.address(h.http.Host, h.http.Port)
-	if err != nil {
-		return err
-	}
-	request, err := newRequest(ctx, address, h)
+	request, err := j.newRequest(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -32,7 +28,7 @@ func (a *Agent) handleHTTPHook(ctx context.Context, j job, h handling) error {
 		return err
 	}
 	a.tell("", corev1.EventTypeWarning, eventHTTPFallback,
-		"request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", address)
+		"request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", request.URL.Host)
 	a.poke()
 	return nil
 }

@@ -33,10 +33,9 @@ func (c *checker) podSecurity(spec *corev1.PodSpec, path *field.Path) {
 		oneOf(c, path.Child("supplementalGroupsPolicy"), *policy, allowed...)
 	}
 	c.sysctls(take(&context.Sysctls), spec, path.Child("sysctls"))
-	c.seccomp(take(&context.SeccompProfile), path.Child("seccompProfile"))
-	c.appArmor(take(&context.AppArmorProfile), path.Child("appArmorProfile"))
-	c.seLinux(take(&context.SELinuxOptions), path.Child("seLinuxOptions"))
-	c.windows(take(&context.WindowsOptions), path.Child("windowsOptions"))
+	c.confinement(confinement{
+		take(&context.SeccompProfile), take(&context.AppArmorProfile), take(&context.SELinuxOptions), take(&context.WindowsOptions),
+	}, path)
 	c.leftovers(context, path)
 }
 
@@ -55,11 +54,26 @@ func (c *checker) security(context *corev1.SecurityContext, path *field.Path) {
 		capabilities.Add, capabilities.Drop = nil, nil
 		c.leftovers(capabilities, path.Child("capabilities"))
 	}
-	c.seccomp(take(&context.SeccompProfile), path.Child("seccompProfile"))
-	c.appArmor(take(&context.AppArmorProfile), path.Child("appArmorProfile"))
-	c.seLinux(take(&context.SELinuxOptions), path.Child("seLinuxOptions"))
-	c.windows(take(&context.WindowsOptions), path.Child("windowsOptions"))
+	c.confinement(confinement{
+		take(&context.SeccompProfile), take(&context.AppArmorProfile), take(&context.SELinuxOptions), take(&context.WindowsOptions),
+	}, path)
 	c.leftovers(context, path)
+}
+
+// confinement is what pods and containers can say alike of how the operating
+// system is to confine them.
+type confinement struct {
+	seccomp  *corev1.SeccompProfile
+	appArmor *corev1.AppArmorProfile
+	seLinux  *corev1.SELinuxOptions
+	windows  *corev1.WindowsSecurityContextOptions
+}
+
+func (c *checker) confinement(of confinement, path *field.Path) {
+	c.seccomp(of.seccomp, path.Child("seccompProfile"))
+	c.appArmor(of.appArmor, path.Child("appArmorProfile"))
+	c.seLinux(of.seLinux, path.Child("seLinuxOptions"))
+	c.windows(of.windows, path.Child("windowsOptions"))
 }
 
 // seccomp allows a profile of the cell's by its path below the directory where
