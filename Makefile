@@ -1,7 +1,8 @@
-# "make" lists what there is. HOLLOW=1 simulates the containers of cells and needs no root; KEEP=1 leaves the demo up.
+# "make" lists what there is. HOLLOW=1 simulates the containers of cells and needs no root; REPLICAS=2 runs two operators;
+# KEEP=1 leaves the demo up.
 
 BIN := $(CURDIR)/bin
-DEV := $(BIN)/dev $(if $(HOLLOW),--hollow)
+DEV := $(BIN)/dev $(if $(HOLLOW),--hollow) $(if $(REPLICAS),--replicas=$(REPLICAS))
 # "make test" takes longer than go test's own limit where little is cached.
 TEST_TIMEOUT ?= 30m
 PACKAGES ?= ./...
@@ -13,7 +14,7 @@ IMG ?= kip:$(VERSION)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up down demo bench bench-selection bench-limits docker-build clean dev-tool containerd2
+.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up roll down demo bench bench-selection bench-limits docker-build clean dev-tool containerd2
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +84,9 @@ tidy-check:
 
 up: dev-tool ## Start the local environment, or what of it does not run
 	@$(DEV) up
+
+roll: dev-tool ## Start the operator's replicas anew, one after the other
+	@$(DEV) roll
 
 down: dev-tool ## End the local environment
 	@$(DEV) down

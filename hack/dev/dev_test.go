@@ -77,7 +77,8 @@ func TestPortsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	distinct := []string{first.Agents, first.AWS, first.Health, first.Kubelet, first.Metrics, first.Registry}
+	operator := first.Operators[0]
+	distinct := []string{operator.Agents, first.AWS, operator.Health, operator.Kubelet, operator.Metrics, first.Registry}
 	slices.Sort(distinct)
 	if len(slices.Compact(distinct)) != 6 {
 		t.Errorf("the same port twice: %+v", first)
@@ -85,7 +86,7 @@ func TestPortsStay(t *testing.T) {
 	if err := e.choosePorts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if second, err := e.Endpoints(); err != nil || second != first {
+	if second, err := e.Endpoints(); err != nil || !reflect.DeepEqual(second, first) {
 		t.Errorf("changed from %+v to %+v, %v", first, second, err)
 	}
 	// Somebody else takes a port while the part is down.
@@ -116,7 +117,7 @@ func TestDamagedPorts(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
-	at := Endpoints{Registry: "100.64.79.1:5000", AWS: "127.0.0.1:4566", Metrics: "127.0.0.1:8443", Health: "127.0.0.1:8081", Kubelet: "100.64.79.1:10250", Agents: "100.64.79.1:8082"}
+	at := Endpoints{Registry: "100.64.79.1:5000", AWS: "127.0.0.1:4566"}
 	e := testEnvironment(t, false)
 	real, err := e.awsPart(at)
 	if err != nil {
@@ -129,7 +130,8 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	requireArgs(t, registry, "--listen=127.0.0.1:5000,100.64.79.1:5000", "--busybox="+busyboxPath)
-	operator, err := e.operatorPart(at)
+	operator, err := e.operatorPart(Operator, OperatorEndpoints{
+		Metrics: "127.0.0.1:8443", Health: "127.0.0.1:8081", Kubelet: "100.64.79.1:10250", Agents: "100.64.79.1:8082"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (e Environment) Down(ctx context.Context, w io.Writer) error {
 		return errors.New("ending real cells needs root")
 	}
 	for _, s := range []step{
-		{Operator, e.stop(Operator)},
+		{Operator, func(ctx context.Context) error { return e.stopOperators(ctx, 0) }},
 		{AWS, e.stop(AWS)},
 		{"cells", e.unlessHollow(func(ctx context.Context) error { return sandbox.Sweep(ctx, e.cellsDir(), e.fabric().Name) })},
 		{"network of cells", e.unlessHollow(func(context.Context) error { return fabric.Down(e.fabric()) })},

@@ -27,8 +27,10 @@ import (
 // Names of the parts beside those of package devcluster, as in log/ and pid/.
 const (
 	Operator = "operator"
-	AWS      = "localaws"
-	Registry = "registry"
+	// SecondOperator is the operator's other replica, where there are two.
+	SecondOperator = "operator-2"
+	AWS            = "localaws"
+	Registry       = "registry"
 )
 
 // What the operator is in the cluster.
@@ -66,6 +68,8 @@ type Environment struct {
 	APIServerArgs []string
 	// AWSLimits is the operator's --aws-limits; none when empty, as the emulator has none unless told to.
 	AWSLimits string
+	// Replicas is how many operators run, at most MaxReplicas: one leads. 0: as many as there are, or 1.
+	Replicas int
 	// DieWithParent has the kernel end all processes, though not the cells, with the caller's: for tests.
 	DieWithParent bool
 }
@@ -80,11 +84,19 @@ func (e Environment) OperatorKubeconfig() string { return e.path("operator.kubec
 type Endpoints struct {
 	// Registry is reached at this address by the host and by cells.
 	Registry string
-	// AWS, Metrics and Health are on 127.0.0.1.
-	AWS, Metrics, Health string
-	// Kubelet is where the operator serves the kubelet API of the virtual nodes.
+	// AWS is on 127.0.0.1.
+	AWS string
+	// Operators are those of the operator's replicas.
+	Operators []OperatorEndpoints
+}
+
+// OperatorEndpoints are where a replica of the operator serves, as host:port.
+type OperatorEndpoints struct {
+	// Metrics and Health are on a loopback address of its own.
+	Metrics, Health string
+	// Kubelet is where it serves the kubelet API of the virtual nodes, as long as it leads.
 	Kubelet string
-	// Agents is where the operator serves its own agent to cells.
+	// Agents is where it serves its own agent to cells.
 	Agents string
 }
 
@@ -98,13 +110,15 @@ func (e Environment) Endpoints() (Endpoints, error) {
 	if err != nil {
 		return Endpoints{}, err
 	}
-	at := func(ip string, port uint16) string { return net.JoinHostPort(ip, strconv.Itoa(int(port))) }
-	const loopback = "127.0.0.1"
-	return Endpoints{
-		Registry: at(e.address().String(), p.Registry),
-		AWS:      at(loopback, p.AWS), Metrics: at(loopback, p.Metrics), Health: at(loopback, p.Health),
-		Kubelet: at(e.address().String(), p.Kubelet), Agents: at(e.address().String(), p.Agents),
-	}, nil
+	at := func(ip netip.Addr, port uint16) string { return net.JoinHostPort(ip.String(), strconv.Itoa(int(port))) }
+	endpoints := Endpoints{Registry: at(e.address(), p.Registry), AWS: at(loopback(0), p.AWS)}
+	for n := range e.operators() {
+		endpoints.Operators = append(endpoints.Operators, OperatorEndpoints{
+			Metrics: at(loopback(n), p.Metrics), Health: at(loopback(n), p.Health),
+			Kubelet: at(e.replicaAddress(n), p.Kubelet), Agents: at(e.replicaAddress(n), p.Agents),
+		})
+	}
+	return endpoints, nil
 }
 
 // AWSVariables are the environment variables, as KEY=value, that make an AWS client talk to the emulator.
@@ -129,6 +143,33 @@ func (e Environment) address() netip.Addr {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	return e.Subnet.Addr().Next()
+}
+
+// replicaAddress is where the API server and cells find the n-th replica of the operator, counted from 0.
+func (e Environment) replicaAddress(n int) netip.Addr {
+	switch {
+	case e.Hollow:
+		return loopback(n)
+	case n == 0:
+		return e.address()
+	default:
+		return e.address().Next().Next() // the machine's other one on the fabric
+	}
+}
+
+// loopback is the n-th address of the loopback interface, counted from 0.
+func loopback(n int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + n)}) }
+
+// replicaAddresses are all addresses on which replicas of the operator serve.
+func (e Environment) replicaAddresses() []net.IP {
+	var ips []net.IP
+	for n := range e.operators() {
+		ips = append(ips, loopback(n).AsSlice())
+		if !e.Hollow {
+			ips = append(ips, e.replicaAddress(n).AsSlice())
+		}
+	}
+	return ips
 }
 
 // addresses are 127.0.0.1 and address, without repetition.
@@ -166,6 +207,9 @@ func (e Environment) complete() (Environment, error) {
 	}
 	if e.Name == "" {
 		return e, errors.New("a name is needed")
+	}
+	if e.Replicas < 0 || e.Replicas > MaxReplicas {
+		return e, fmt.Errorf("%d replicas of the operator: at most %d have addresses", e.Replicas, MaxReplicas)
 	}
 	if e.Hollow && e.Subnet.IsValid() && !e.Subnet.Addr().IsLoopback() {
 		return e, fmt.Errorf("subnet %s: hollow cells need one inside 127.0.0.0/8", e.Subnet)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,18 +24,6 @@ const leaseName = "kip-operator"
 // leaderFile holds the identity under which the operator of this environment led last.
 const leaderFile = "leader"
 
-// startOperator starts the operator, unless it runs as it should, and waits until it leads.
-func (e Environment) startOperator(ctx context.Context) error {
-	if err := e.start(ctx, e.operatorPart); err != nil {
-		return err
-	}
-	kube, err := e.kube()
-	if err != nil {
-		return err
-	}
-	return proc.WaitReady(ctx, e.Dir, Operator, func(ctx context.Context) error { return e.leads(ctx, kube) })
-}
-
 // kube is a client as administrator.
 func (e Environment) kube() (kubernetes.Interface, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", e.Kubeconfig())
@@ -44,10 +33,10 @@ func (e Environment) kube() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-// leads checks that the operator that runs holds the lease. That of an operator of this environment that was killed is removed, so that the
-// next one need not wait until it runs out; one of an operator that somebody runs besides is left to run out.
+// leads checks that one of the operators that run holds the lease. That of an operator of this environment that was killed is removed, so that
+// the next one need not wait until it runs out; one of an operator that somebody runs besides is left to run out.
 func (e Environment) leads(ctx context.Context, kube kubernetes.Interface) error {
-	operator, _, err := proc.Alive(e.Dir, Operator)
+	first, last, err := e.since()
 	if err != nil {
 		return err
 	}
@@ -59,20 +48,53 @@ func (e Environment) leads(ctx context.Context, kube kubernetes.Interface) error
 	if holder == "" {
 		return errors.New("no operator leads yet")
 	}
-	if acquired := lease.Spec.AcquireTime; acquired != nil && !acquired.Time.Before(operator.Since) {
+	acquired, renewed := timeOf(lease.Spec.AcquireTime), timeOf(lease.Spec.RenewTime)
+	if !acquired.Before(first) && !renewed.Before(last) {
 		_, err := atomicfile.Write(e.path(leaderFile), []byte(holder), 0o644)
 		return err
 	}
-	last, err := os.ReadFile(e.path(leaderFile))
+	before, err := os.ReadFile(e.path(leaderFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading who led last: %w", err)
 	}
-	if string(last) == holder {
+	// One that runs has renewed it since it was started, but for the first moments.
+	if string(before) == holder && acquired.Before(first) {
 		if err := removeLease(ctx, kube, lease); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("%s still holds the lease, and the operator that runs waits for it", holder)
+}
+
+// since tells when the first and the last of the operators that run were started.
+func (e Environment) since() (first, last time.Time, err error) {
+	for _, name := range e.operators() {
+		operator, alive, err := proc.Alive(e.Dir, name)
+		if err != nil {
+			return first, last, err
+		}
+		if !alive {
+			continue
+		}
+		if first.IsZero() || operator.Since.Before(first) {
+			first = operator.Since
+		}
+		if operator.Since.After(last) {
+			last = operator.Since
+		}
+	}
+	if first.IsZero() {
+		return first, last, errors.New("no operator runs")
+	}
+	return first, last, nil
+}
+
+// timeOf is the zero time where there is none.
+func timeOf(t *metav1.MicroTime) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
 }
 
 func holderOf(lease *coordinationv1.Lease) string {

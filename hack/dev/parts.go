@@ -128,20 +128,21 @@ func (e Environment) awsPart(at Endpoints) (part, error) {
 	return p, nil
 }
 
-func (e Environment) operatorPart(at Endpoints) (part, error) {
+// operatorPart is a replica of the operator.
+func (e Environment) operatorPart(name string, at OperatorEndpoints) (part, error) {
 	variables, err := e.AWSVariables()
 	if err != nil {
 		return part{}, err
 	}
-	kubeletIP, kubeletPort, err := net.SplitHostPort(at.Kubelet)
+	address, kubeletPort, err := net.SplitHostPort(at.Kubelet)
 	if err != nil {
 		return part{}, err
 	}
 	return part{
-		name: Operator, executable: "kip", env: variables, health: "http://" + at.Health + "/healthz",
+		name: name, executable: "kip", env: variables, health: "http://" + at.Health + "/healthz",
 		args: []string{
-			"--kubeconfig=" + e.OperatorKubeconfig(), "--namespace=" + Namespace, "--node-address=" + e.address().String(),
-			"--kubelet-bind-address=" + kubeletIP, "--kubelet-port=" + kubeletPort, // of its own, as environments live side by side
+			"--kubeconfig=" + e.OperatorKubeconfig(), "--namespace=" + Namespace, "--node-address=" + address,
+			"--kubelet-bind-address=" + address, "--kubelet-port=" + kubeletPort, // of its own, as environments live side by side
 			"--metrics-bind-address=" + at.Metrics, "--health-probe-bind-address=" + at.Health,
 			"--agent-dir=" + e.path(ownAgentDir), "--agent-bind-address=" + at.Agents,
 			"--aws-limits=" + cmp.Or(e.AWSLimits, "none"),

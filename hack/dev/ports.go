@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 
 	"kip.elotl.co/hack/devcluster/freebind"
@@ -40,18 +41,25 @@ func (e Environment) readPorts() (ports, error) {
 	return p, nil
 }
 
-// choosePorts fixes the ports: as last time, unless the part does not run and somebody else took its port.
+// choosePorts fixes the ports: as last time, unless the part does not run and somebody else took its port. The operator's replicas have the
+// same ones, on addresses of their own.
 func (e Environment) choosePorts(ctx context.Context) error {
 	p, err := e.readPorts()
 	if err != nil {
 		return err
 	}
+	operators := e.operators()
 	for _, one := range []struct {
-		part string
-		port *uint16
-	}{{Registry, &p.Registry}, {AWS, &p.AWS}, {Operator, &p.Metrics}, {Operator, &p.Health}, {Operator, &p.Kubelet}, {Operator, &p.Agents}} {
-		if *one.port, err = e.choosePort(ctx, one.part, *one.port); err != nil {
-			return fmt.Errorf("choosing a port for %s: %w", one.part, err)
+		parts     []string
+		addresses []net.IP
+		port      *uint16
+	}{
+		{[]string{Registry}, e.addresses(), &p.Registry}, {[]string{AWS}, e.addresses(), &p.AWS},
+		{operators, e.replicaAddresses(), &p.Metrics}, {operators, e.replicaAddresses(), &p.Health},
+		{operators, e.replicaAddresses(), &p.Kubelet}, {operators, e.replicaAddresses(), &p.Agents},
+	} {
+		if *one.port, err = e.choosePort(ctx, one.parts, one.addresses, *one.port); err != nil {
+			return fmt.Errorf("choosing a port for %s: %w", one.parts[0], err)
 		}
 	}
 	data, err := json.MarshalIndent(p, "", "  ")
@@ -62,14 +70,17 @@ func (e Environment) choosePorts(ctx context.Context) error {
 	return err
 }
 
-func (e Environment) choosePort(ctx context.Context, part string, last uint16) (uint16, error) {
-	_, alive, err := proc.Alive(e.Dir, part)
-	if err != nil {
-		return 0, err
+func (e Environment) choosePort(ctx context.Context, parts []string, addresses []net.IP, last uint16) (uint16, error) {
+	if last != 0 {
+		for _, part := range parts {
+			if _, alive, err := proc.Alive(e.Dir, part); err != nil || alive {
+				return last, err
+			}
+		}
+		if freebind.Free(ctx, int(last), addresses...) {
+			return last, nil
+		}
 	}
-	if last != 0 && (alive || freebind.Free(ctx, int(last), e.addresses()...)) {
-		return last, nil
-	}
-	port, err := freebind.Port(ctx, e.addresses()...)
+	port, err := freebind.Port(ctx, addresses...)
 	return uint16(port), err
 }

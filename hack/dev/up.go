@@ -47,7 +47,7 @@ func (e Environment) Up(ctx context.Context, w io.Writer) error {
 		{Registry, func(ctx context.Context) error { return e.start(ctx, e.registryPart) }},
 		{AWS, func(ctx context.Context) error { return e.start(ctx, e.awsPart) }},
 		{"CRDs and RBAC", func(ctx context.Context) error { return e.install(ctx, cluster) }},
-		{Operator, e.startOperator},
+		{Operator, e.startOperators},
 		{"CellClass " + ClassName, e.applyClass},
 		{"virtual node", e.waitForNode},
 		{"files", func(context.Context) error { return e.tell() }},
@@ -136,7 +136,7 @@ func (e Environment) tell() error {
 	return nil
 }
 
-// StartOperator starts the operator alone, where Up was called before, and waits until it leads.
+// StartOperator starts the operator's replicas alone, where Up was called before, and waits until one leads.
 func (e Environment) StartOperator(ctx context.Context) error {
 	e, err := e.complete()
 	if err != nil {
@@ -150,5 +150,5 @@ func (e Environment) StartOperator(ctx context.Context) error {
 	if e, err = e.located(); err != nil {
 		return err
 	}
-	return e.startOperator(ctx)
+	return e.startOperators(ctx)
 }

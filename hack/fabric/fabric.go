@@ -92,6 +92,10 @@ func (n *Network) RootAddr() netip.Addr { return n.cfg.Subnet.Addr().Next() }
 // Gateway is the cells' next hop, the subnet's second host.
 func (n *Network) Gateway() netip.Addr { return n.RootAddr().Next() }
 
+// SecondRootAddr is the root namespace's other address, the subnet's third
+// host, for what serves twice.
+func (n *Network) SecondRootAddr() netip.Addr { return n.Gateway().Next() }
+
 func (n *Network) path() string { return filepath.Join(namespaceDir, n.cfg.Name) }
 
 // Do runs fn on a thread inside the fabric's namespace. Sockets that fn opens

@@ -196,12 +196,14 @@ func (n *Network) linkRoot(root, inside *netlink.Handle) error {
 	if err := inside.LinkSetUp(inner); err != nil {
 		return fmt.Errorf("setting the fabric's end up: %w", err)
 	}
-	back := &netlink.Route{LinkIndex: inner.Attrs().Index, Dst: hostNet(n.RootAddr()), Scope: netlink.SCOPE_LINK}
-	if err := inside.RouteReplace(back); err != nil {
-		return fmt.Errorf("adding the route to the root end: %w", err)
-	}
-	if err := root.AddrReplace(outer, &netlink.Addr{IPNet: hostNet(n.RootAddr())}); err != nil {
-		return fmt.Errorf("adding the root end's address: %w", err)
+	for _, addr := range []netip.Addr{n.RootAddr(), n.SecondRootAddr()} {
+		back := &netlink.Route{LinkIndex: inner.Attrs().Index, Dst: hostNet(addr), Scope: netlink.SCOPE_LINK}
+		if err := inside.RouteReplace(back); err != nil {
+			return fmt.Errorf("adding the route to the root end: %w", err)
+		}
+		if err := root.AddrReplace(outer, &netlink.Addr{IPNet: hostNet(addr)}); err != nil {
+			return fmt.Errorf("adding the root end's address %s: %w", addr, err)
+		}
 	}
 	if err := root.LinkSetUp(outer); err != nil {
 		return fmt.Errorf("setting the root end up: %w", err)

@@ -31,10 +31,11 @@ func main() {
 type options struct {
 	root, dir, bin, subnet string
 	hollow                 bool
+	replicas               int
 }
 
 func (o *options) environment() (dev.Environment, error) {
-	e := dev.Environment{Root: o.root, Dir: o.dir, BinDir: o.bin, Name: "dev", Hollow: o.hollow}
+	e := dev.Environment{Root: o.root, Dir: o.dir, BinDir: o.bin, Name: "dev", Hollow: o.hollow, Replicas: o.replicas}
 	if o.subnet == "" {
 		return e, nil
 	}
@@ -54,6 +55,7 @@ func command() *cobra.Command {
 	flags.StringVar(&o.bin, "bin", "bin", "directory of the executables")
 	flags.StringVar(&o.subnet, "subnet", "", "IPv4 range of the cells, inside 127.0.0.0/8 for hollow ones (default: as last time, or a free one)")
 	flags.BoolVar(&o.hollow, "hollow", false, "cells simulate their containers; needs no root")
+	flags.IntVar(&o.replicas, "replicas", 0, "how many operators run, 1 or 2 (default: as many as there are, or 1)")
 	with := func(use, short string, run func(dev.Environment, *cobra.Command) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := o.environment()
@@ -66,6 +68,7 @@ func command() *cobra.Command {
 	cmd.AddCommand(
 		with("up", "Start what does not run", func(e dev.Environment, c *cobra.Command) error { return e.Up(c.Context(), c.OutOrStdout()) }),
 		with("down", "End all of it", func(e dev.Environment, c *cobra.Command) error { return e.Down(c.Context(), c.OutOrStdout()) }),
+		with("roll", "Start the operator's replicas anew, one after the other", func(e dev.Environment, c *cobra.Command) error { return e.RollOperators(c.Context()) }),
 		with("build", "Build all executables", func(e dev.Environment, c *cobra.Command) error { return e.Build(c.Context(), c.OutOrStdout()) }),
 		with("packages", "Install the Debian packages that real cells need",
 			func(_ dev.Environment, c *cobra.Command) error {
