@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -43,6 +44,7 @@ import (
 	"kip.elotl.co/internal/cloud/aws"
 	"kip.elotl.co/internal/delegated"
 	"kip.elotl.co/internal/lastlogs"
+	"kip.elotl.co/internal/leader"
 	"kip.elotl.co/internal/virtualnode"
 	"kip.elotl.co/internal/virtualnode/kubeletapi"
 )
@@ -199,7 +201,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
-	if err := collectGarbage(mgr, live, cloud, clusterID); err != nil {
+	if err := errors.Join(collectGarbage(mgr, live, cloud, clusterID), leader.Mark(mgr, clientset, o.namespace, os.Getenv("POD_NAME"))); err != nil {
 		return err
 	}
 	agent, err := serveAgent(mgr, o)
