@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/proc"
 )
 
@@ -62,7 +66,8 @@ func (e Environment) stopOperators(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
-// RollOperators ends the operator's replicas and starts them anew, one after the other, as a Deployment's rolling update does.
+// RollOperators ends the operator's replicas and starts them anew, one after the other and the leader last, as a Deployment's rolling update
+// does.
 func (e Environment) RollOperators(ctx context.Context) error {
 	e, err := e.complete()
 	if err != nil {
@@ -76,8 +81,12 @@ func (e Environment) RollOperators(ctx context.Context) error {
 	if e, err = e.located(); err != nil {
 		return err
 	}
-	e.Replicas = len(e.operators()) // also while one of them is not there
-	for _, name := range e.operators() {
+	names, err := e.leaderLast(ctx)
+	if err != nil {
+		return err
+	}
+	e.Replicas = len(names) // also while one of them is not there
+	for _, name := range names {
 		if err := proc.Stop(ctx, e.Dir, name, 0); err != nil {
 			return fmt.Errorf("ending %s: %w", name, err)
 		}
@@ -86,4 +95,24 @@ func (e Environment) RollOperators(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leaderLast are the replicas in the order in which they are ended. The leader is at the virtual node's address.
+func (e Environment) leaderLast(ctx context.Context) ([]string, error) {
+	kube, err := e.kube()
+	if err != nil {
+		return nil, err
+	}
+	node, err := kube.CoreV1().Nodes().Get(ctx, v1beta1.NodeName(ClassName), metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the leader: %w", err)
+	}
+	names := e.operators()
+	for n, name := range names {
+		leads := slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Address == e.replicaAddress(n).String() })
+		if leads {
+			return append(slices.Delete(names, n, n+1), name), nil
+		}
+	}
+	return names, nil
 }
