@@ -21,6 +21,8 @@ var ErrNoEvents = errors.New("runtime tells no events")
 // once from several goroutines. What is to be stopped or removed and is gone
 // already is not an error.
 type Runtime interface {
+	StreamRuntime
+
 	// Info fails as long as the runtime does not answer.
 	Info(ctx context.Context) (itzo.RuntimeInfo, error)
 

@@ -153,6 +153,14 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", handler(s.healthz))
 	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", handler(s.containerLogs))
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		mux.Handle(method+" /exec/{namespace}/{pod}/{container}", handler(s.exec))
+		mux.Handle(method+" /exec/{namespace}/{pod}/{uid}/{container}", handler(s.exec))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{container}", handler(s.attach))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{uid}/{container}", handler(s.attach))
+		mux.Handle(method+" /portForward/{namespace}/{pod}", handler(s.portForward))
+		mux.Handle(method+" /portForward/{namespace}/{pod}/{uid}", handler(s.portForward))
+	}
 	mux.Handle("/", handler(s.unknown))
 	return s.gate.Authenticated(mux)
 }
