@@ -19,6 +19,9 @@ import (
 // with code 400 says that it does not run.
 func (c *Client) OpenExec(ctx context.Context, request CommandRequest) (Command, error) {
 	conn, err := c.openStream(ctx, "kip/exec", request)
+	if IsCode(err, http.StatusNotFound) {
+		return c.openOldCommand(ctx, "exec/", request)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("running a command in container %s: %w", request.Container, err)
 	}
@@ -28,6 +31,9 @@ func (c *Client) OpenExec(ctx context.Context, request CommandRequest) (Command,
 // OpenAttach asks the agent to connect a running container's first process.
 func (c *Client) OpenAttach(ctx context.Context, request CommandRequest) (Command, error) {
 	conn, err := c.openStream(ctx, "kip/attach", request)
+	if IsCode(err, http.StatusNotFound) {
+		return c.openOldCommand(ctx, "attach/", request)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("attaching to container %s: %w", request.Container, err)
 	}
@@ -37,10 +43,24 @@ func (c *Client) OpenAttach(ctx context.Context, request CommandRequest) (Comman
 // OpenPort asks the agent to connect to a port of the pod.
 func (c *Client) OpenPort(ctx context.Context, request PortRequest) (Tunnel, error) {
 	conn, err := c.openStream(ctx, "kip/portforward", request)
+	if IsCode(err, http.StatusNotFound) {
+		return c.openOldPort(ctx, request)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to port %d: %w", request.Port, err)
 	}
 	return &tunnel{conn}, nil
+}
+
+// openOldCommand is for agents of the first Kip.
+func (c *Client) openOldCommand(ctx context.Context, path string, request CommandRequest) (Command, error) {
+	s, err := c.openOld(ctx, path, oldRequest{
+		PodName: request.PodName, UnitName: request.Container, Command: request.Command, Interactive: request.Stdin, TTY: request.TTY,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to container %s: %w", request.Container, err)
+	}
+	return oldCommand{s}, nil
 }
 
 // openStream makes a connection of its own for a stream: none waits for another.

@@ -1,13 +1,14 @@
 package cri
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 
@@ -61,8 +62,8 @@ func converse(ctx context.Context, address string, streams itzo.Streams) (int32,
 	if err != nil {
 		return 0, fmt.Errorf("connecting to the container runtime's streams: %w", err)
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer conn.end()
+	defer context.AfterFunc(ctx, conn.end)()
 	status, err := createStream(conn, remotecommand.StreamTypeError)
 	if err != nil {
 		return 0, err
@@ -86,7 +87,7 @@ func converse(ctx context.Context, address string, streams itzo.Streams) (int32,
 
 // conversation is the streams of one command.
 type conversation struct {
-	conn    httpstream.Connection
+	conn    *streamConnection
 	outputs sync.WaitGroup
 	once    sync.Once
 	failure error // of the first output that nobody takes
@@ -131,11 +132,11 @@ func (c *conversation) begin(streams itzo.Streams) error {
 func (c *conversation) copyOutput(to io.Writer, from io.Reader) {
 	if _, err := io.Copy(to, from); err != nil {
 		c.once.Do(func() { c.failure = err })
-		c.conn.Close()
+		c.conn.end()
 	}
 }
 
-func sendSizes(conn httpstream.Connection, to io.Writer, sizes <-chan itzo.TerminalSize) {
+func sendSizes(conn *streamConnection, to io.Writer, sizes <-chan itzo.TerminalSize) {
 	encoder := json.NewEncoder(to)
 	for {
 		select {
@@ -149,26 +150,75 @@ func sendSizes(conn httpstream.Connection, to io.Writer, sizes <-chan itzo.Termi
 	}
 }
 
-func dialStreams(ctx context.Context, address string) (httpstream.Connection, error) {
-	// The runtime is on this cell: no proxy is asked, whatever the environment says.
-	direct := func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // the way to say so
-	transport, err := spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{Proxier: direct})
-	if err != nil {
-		return nil, err
-	}
+// streamConnection is one over SPDY, and what carries it.
+type streamConnection struct {
+	httpstream.Connection
+	raw net.Conn
+}
+
+// end closes what carries the streams first: to close them properly waits for
+// whoever is still sending input that nobody reads.
+func (c *streamConnection) end() {
+	c.raw.Close()
+	c.Connection.Close()
+}
+
+func dialStreams(ctx context.Context, address string) (*streamConnection, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
+	request.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
+	request.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
 	request.Header.Set(httpstream.HeaderProtocolVersion, remotecommand.StreamProtocolV4Name)
-	answer, err := transport.RoundTrip(request)
+	var dialer net.Dialer
+	raw, err := dialer.DialContext(ctx, "tcp", request.URL.Host)
 	if err != nil {
 		return nil, err
 	}
-	return transport.NewConnection(answer)
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	reader, err := upgrade(raw, request)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	conn, err := spdy.NewClientConnection(readAheadConn{raw, reader})
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return &streamConnection{conn, raw}, nil
 }
 
-func createStream(conn httpstream.Connection, kind string) (httpstream.Stream, error) {
+// readAheadConn is a connection of which something may have been read already.
+type readAheadConn struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (c readAheadConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
+
+func upgrade(conn net.Conn, request *http.Request) (*bufio.Reader, error) {
+	if err := request.Write(conn); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(reader, request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		defer answer.Body.Close()
+		text, err := io.ReadAll(io.LimitReader(answer.Body, maxStatus))
+		return nil, errors.Join(fmt.Errorf("%s: %s", answer.Status, text), err)
+	}
+	return reader, nil
+}
+
+func createStream(conn *streamConnection, kind string) (httpstream.Stream, error) {
 	stream, err := conn.CreateStream(http.Header{remotecommand.StreamType: {kind}})
 	if err != nil {
 		return nil, fmt.Errorf("making stream %s: %w", kind, err)

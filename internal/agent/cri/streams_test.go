@@ -24,7 +24,7 @@ import (
 
 // testStreams looks into a running pod by all the streams that an agent has.
 func testStreams(t *testing.T, c *cell) {
-	main := shell("main", `echo up; exec busybox nc -lk -p 8080 -s 127.0.0.1 -e cat`)
+	main := shell("main", `echo up; exec busybox nc -ll -p 8080 -e cat`)
 	talk := shell("talk", `while read line; do echo "heard $line"; done; echo over; exec sleep 4321`)
 	talk.Stdin = true
 	screen := shell("screen", `exec sh -i`)
@@ -73,6 +73,11 @@ func testExitCodes(t *testing.T, c *cell, pod *corev1.Pod) {
 			t.Errorf("%s: exit code %d, %v, want %d", script, code, err, want)
 		}
 	}
+	// Nor does endless input that nobody reads.
+	code, err := openExec(t, c, pod, false, "sh", "-c", "sleep 1; exit 5").Run(t.Context(), itzo.Streams{Stdin: endless{}})
+	if err != nil || code != 5 {
+		t.Errorf("with endless input: exit code %d, %v", code, err)
+	}
 	if _, err := openExec(t, c, pod, false, "/no/such/program").Run(t.Context(), itzo.Streams{}); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a program that is not there: %v", err)
 	}
@@ -96,6 +101,10 @@ func testExitCodes(t *testing.T, c *cell, pod *corev1.Pod) {
 		t.Error("it ended well, though the client had gone")
 	}
 }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // readUntil reads what comes until it has seen that.
 func readUntil(t *testing.T, from io.Reader, want string) {
@@ -261,7 +270,7 @@ func testFollow(t *testing.T, c *cell) {
 		text, err := io.ReadAll(whole)
 		must(t, err)
 		if last := bytes.TrimSuffix(text, []byte("\n")); !bytes.HasSuffix(last, fmt.Appendf(nil, " line %d", n)) {
-			t.Errorf("the log goes on after line %d", n)
+			t.Errorf("%d lines were read, the log ends with %q", n, last[max(len(last)-100, 0):])
 		}
 	}
 	if n < 4000 {
