@@ -131,6 +131,9 @@ func (c *Client) FollowLogs(ctx context.Context, unit string, lines int) (io.Rea
 	late := time.AfterFunc(c.config.RequestTimeout, cancel)
 	body, err := c.open(ctx, "kip/logs/"+unit, query)
 	late.Stop()
+	if IsCode(err, http.StatusNotFound) {
+		body, err = c.followOld(ctx, unit, lines)
+	}
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("following logs of unit %s: %w", unit, err)

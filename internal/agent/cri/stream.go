@@ -94,46 +94,49 @@ type conversation struct {
 }
 
 // begin makes the streams and copies them. Input and sizes are copied for as long
-// as they last.
+// as they last. All streams are made first: the runtime reads none before.
 func (c *conversation) begin(streams itzo.Streams) error {
-	if streams.Stdin != nil {
-		stdin, err := createStream(c.conn, remotecommand.StreamTypeStdin)
-		if err != nil {
-			return err
-		}
-		go func() {
-			// What fails here shows at the other streams.
-			_, _ = io.Copy(stdin, streams.Stdin)
-			stdin.Close()
-		}()
-	}
-	for kind, to := range map[string]io.Writer{remotecommand.StreamTypeStdout: streams.Stdout, remotecommand.StreamTypeStderr: streams.Stderr} {
-		if to == nil {
+	var copies []func()
+	for _, one := range []struct {
+		kind   string
+		wanted bool
+		copy   func(httpstream.Stream)
+	}{
+		{remotecommand.StreamTypeStdin, streams.Stdin != nil, func(s httpstream.Stream) { go copyInput(s, streams.Stdin) }},
+		{remotecommand.StreamTypeStdout, streams.Stdout != nil, func(s httpstream.Stream) { c.copyOutput(streams.Stdout, s) }},
+		{remotecommand.StreamTypeStderr, streams.Stderr != nil, func(s httpstream.Stream) { c.copyOutput(streams.Stderr, s) }},
+		{remotecommand.StreamTypeResize, streams.Resize != nil, func(s httpstream.Stream) { go sendSizes(c.conn, s, streams.Resize) }},
+	} {
+		if !one.wanted {
 			continue
 		}
-		from, err := createStream(c.conn, kind)
+		stream, err := createStream(c.conn, one.kind)
 		if err != nil {
 			return err
 		}
-		c.outputs.Go(func() { c.copyOutput(to, from) })
+		copies = append(copies, func() { one.copy(stream) })
 	}
-	if streams.Resize == nil {
-		return nil
+	for _, begin := range copies {
+		begin()
 	}
-	sizes, err := createStream(c.conn, remotecommand.StreamTypeResize)
-	if err != nil {
-		return err
-	}
-	go sendSizes(c.conn, sizes, streams.Resize)
 	return nil
+}
+
+// copyInput tells the command where its input ends.
+func copyInput(to io.WriteCloser, from io.Reader) {
+	// What fails here shows at the other streams.
+	_, _ = io.Copy(to, from)
+	to.Close()
 }
 
 // copyOutput ends the whole conversation where the output cannot be passed on.
 func (c *conversation) copyOutput(to io.Writer, from io.Reader) {
-	if _, err := io.Copy(to, from); err != nil {
-		c.once.Do(func() { c.failure = err })
-		c.conn.end()
-	}
+	c.outputs.Go(func() {
+		if _, err := io.Copy(to, from); err != nil {
+			c.once.Do(func() { c.failure = err })
+			c.conn.end()
+		}
+	})
 }
 
 func sendSizes(conn *streamConnection, to io.Writer, sizes <-chan itzo.TerminalSize) {
