@@ -66,7 +66,6 @@ func testPods(t *testing.T, dir string) {
 		"image change":      testImageChange,
 		"own stop signal":   testOwnStopSignal,
 		"ephemeral":         testEphemeral,
-		"streams":           testStreams,
 		"followed log":      testFollow,
 		"cell's namespaces": testHostNamespaces,
 		"cell's metadata":   testHostNetworkMetadata,
