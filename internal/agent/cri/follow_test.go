@@ -49,7 +49,7 @@ func testFollow(t *testing.T, c *cell) {
 		must(t, c.client.Stop(t.Context(), itzo.StopRequest{PodUID: pod.UID}))
 		c.waitPhase(corev1.PodFailed)
 	}()
-	lines := bufio.NewScanner(&waiting{t: t, log: log, ended: over})
+	lines := bufio.NewScanner(&followed{t: t, log: log, ended: over})
 	n := 0
 	for lines.Scan() {
 		n++
@@ -71,14 +71,14 @@ func testFollow(t *testing.T, c *cell) {
 	}
 }
 
-// waiting reads a log until its container has ended.
-type waiting struct {
+// followed reads a log until its container has ended.
+type followed struct {
 	t     *testing.T
 	log   agent.LogFollower
 	ended <-chan struct{}
 }
 
-func (w *waiting) Read(p []byte) (int, error) {
+func (w *followed) Read(p []byte) (int, error) {
 	for {
 		n, err := w.log.Read(p)
 		if n > 0 || !errors.Is(err, io.EOF) {
