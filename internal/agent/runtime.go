@@ -73,6 +73,8 @@ type Runtime interface {
 	// Stats measures the pod's sandbox and its running containers. What cannot be
 	// known is nil.
 	Stats(ctx context.Context, pod types.UID) (*statsapi.PodStats, error)
+	// ImageStats measures the images, and the file system that they are in.
+	ImageStats(ctx context.Context) (*statsapi.FsStats, error)
 }
 
 // ContainerID names one run of one container of a pod.
