@@ -73,6 +73,7 @@ func TestOnCluster(t *testing.T) {
 	t.Run("kubectl logs that cannot be", w.testRefusals)
 	t.Run("asked directly", w.testDirect)
 	t.Run("streams", w.testStreams)
+	t.Run("what is used", w.testStats)
 	t.Run("signing request", w.testRequests)
 	t.Run("renewal", w.testRenewal)
 }
@@ -158,6 +159,7 @@ func (w *world) serve() {
 type oneNode struct{}
 
 func (oneNode) Any(context.Context) (string, error) { return nodeName, nil }
+func (oneNode) Names() []string                     { return []string{nodeName} }
 
 // pods are those of the cluster; some have a cell.
 type pods struct {
@@ -174,6 +176,18 @@ func (p *pods) Agent(_ context.Context, pod *corev1.Pod) (*itzo.Client, error) {
 		return agent, nil
 	}
 	return nil, apierrors.NewNotFound(corev1.Resource("cells"), pod.Name)
+}
+
+func (p *pods) OnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
+	list, err := p.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+	if err != nil {
+		return nil, err
+	}
+	var found []*corev1.Pod
+	for i := range list.Items {
+		found = append(found, &list.Items[i])
+	}
+	return found, nil
 }
 
 func (w *world) addNode() {
