@@ -78,7 +78,7 @@ verify: generate vet lint tidy-check ## Check that generated files, modules and 
 	@dirty=$$(git status --porcelain); test -z "$$dirty" || { echo "the tree is dirty:"; echo "$$dirty"; exit 1; }
 
 tidy-check:
-	@for module in . hack/tools hack/tools/lint hack/devcluster/controlplane hack/containerd; do \
+	@for module in . hack/tools hack/tools/lint hack/devcluster/controlplane hack/containerd hack/metricsserver; do \
 		go -C $$module mod tidy -diff || exit 1; \
 	done
 

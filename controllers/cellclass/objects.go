@@ -3,6 +3,7 @@ package cellclass
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -78,6 +79,10 @@ func (c *Controller) mendNode(ctx context.Context, node, want *corev1.Node) erro
 	for key, value := range want.Labels {
 		node.Labels[key] = value
 	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	maps.Copy(node.Annotations, want.Annotations)
 	for _, key := range virtualnode.LabelsToRemove(node.Labels, want.Labels) {
 		delete(node.Labels, key)
 	}

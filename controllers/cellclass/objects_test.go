@@ -55,10 +55,10 @@ func sameNode(want *corev1.Node) func(*corev1.Node) error {
 			return fmt.Errorf("conditions %+v", is.Status.Conditions)
 		}
 		ours := func(taint corev1.Taint) bool { return taint.ToString() == "virtual-kubelet.io/provider=kip:NoSchedule" }
-		if !slices.ContainsFunc(is.Spec.Taints, ours) || !cmp.Equal(is.Labels, want.Labels) || !equality.Semantic.DeepEqual(is.Status.Capacity, want.Status.Capacity) ||
+		if !slices.ContainsFunc(is.Spec.Taints, ours) || !cmp.Equal(is.Labels, want.Labels) || !cmp.Equal(is.Annotations, want.Annotations) || !equality.Semantic.DeepEqual(is.Status.Capacity, want.Status.Capacity) ||
 			!equality.Semantic.DeepEqual(is.Status.Allocatable, want.Status.Allocatable) ||
 			!equality.Semantic.DeepEqual(is.Status.Addresses, want.Status.Addresses) || is.Status.DaemonEndpoints != want.Status.DaemonEndpoints {
-			return fmt.Errorf("labels %v, taints %v, status %+v", is.Labels, is.Spec.Taints, is.Status)
+			return fmt.Errorf("labels %v, annotations %v, taints %v, status %+v", is.Labels, is.Annotations, is.Spec.Taints, is.Status)
 		}
 		return nil
 	}
@@ -122,6 +122,7 @@ func TestEditedNodeIsMended(t *testing.T) {
 		return nil
 	})
 	for name, change := range map[string]func(*corev1.Node){
+		"metrics path":   func(n *corev1.Node) { n.Annotations = nil },
 		"class label":    func(n *corev1.Node) { delete(n.Labels, v1beta1.LabelCellClass) },
 		"type label":     func(n *corev1.Node) { n.Labels[v1beta1.LabelNodeType] = "other" },
 		"all labels":     func(n *corev1.Node) { n.Labels = nil },

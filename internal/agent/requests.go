@@ -38,10 +38,11 @@ func (a *Agent) kipInfo(w http.ResponseWriter, _ *http.Request) error {
 func (a *Agent) Info() itzo.Info {
 	resources := a.config.Host.Resources()
 	info := itzo.Info{
-		Agent:        itzo.AgentName,
-		Version:      a.config.Version,
-		Protocol:     itzo.ExtensionProtocol,
-		Features:     []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents, itzo.FeatureStats},
+		Agent:    itzo.AgentName,
+		Version:  a.config.Version,
+		Protocol: itzo.ExtensionProtocol,
+		Features: []itzo.Feature{itzo.FeaturePod, itzo.FeatureWait, itzo.FeatureStop, itzo.FeatureEvents, itzo.FeatureStats,
+			itzo.FeatureExec, itzo.FeatureAttach, itzo.FeaturePortForward, itzo.FeatureFollow},
 		MemoryBytes:  resources.MemoryBytes,
 		CPUs:         resources.CPUs,
 		StorageBytes: resources.StorageBytes,

@@ -23,6 +23,10 @@ func (a *Agent) Handler() http.Handler {
 		"POST /rest/v1/deploy/{pod}/{package}": a.deploy,
 		"POST /rest/v1/kip/stop":               a.kipStop,
 		"POST /rest/v1/kip/credentials":        a.setCredentials,
+		"POST /rest/v1/kip/exec":               a.kipExec,
+		"POST /rest/v1/kip/attach":             a.kipAttach,
+		"POST /rest/v1/kip/portforward":        a.kipPortForward,
+		"GET /rest/v1/kip/logs/{container}":    a.kipFollow,
 	}
 	for pattern, handle := range routes {
 		mux.Handle(pattern, handler(handle))

@@ -21,6 +21,8 @@ var ErrNoEvents = errors.New("runtime tells no events")
 // once from several goroutines. What is to be stopped or removed and is gone
 // already is not an error.
 type Runtime interface {
+	StreamRuntime
+
 	// Info fails as long as the runtime does not answer.
 	Info(ctx context.Context) (itzo.RuntimeInfo, error)
 
@@ -71,6 +73,8 @@ type Runtime interface {
 	// Stats measures the pod's sandbox and its running containers. What cannot be
 	// known is nil.
 	Stats(ctx context.Context, pod types.UID) (*statsapi.PodStats, error)
+	// ImageStats measures the images, and the file system that they are in.
+	ImageStats(ctx context.Context) (*statsapi.FsStats, error)
 }
 
 // ContainerID names one run of one container of a pod.

@@ -104,6 +104,10 @@ func (a *Agent) stats(ctx context.Context) (*itzo.StatsReply, error) {
 		return nil, fmt.Errorf("measuring the cell: %w", err)
 	}
 	reply := &itzo.StatsReply{Node: node}
+	// Without a pod the runtime need not be there yet.
+	if images, err := a.config.Runtime.ImageStats(ctx); err == nil {
+		node.Runtime = &statsapi.RuntimeStats{ImageFs: images}
+	}
 	if pod := a.pod(); pod != nil {
 		reply.PodUID = pod.UID
 		if reply.Pod, err = a.podStats(ctx, pod); err != nil {
@@ -112,8 +116,28 @@ func (a *Agent) stats(ctx context.Context) (*itzo.StatsReply, error) {
 		addRoom(reply.Pod.EphemeralStorage, node.Fs)
 	}
 	a.usage.rate(reply)
+	reply.Times = timesOf(reply)
 	a.usage.last, a.usage.lastAt = reply, time.Now()
 	return reply, nil
+}
+
+func timesOf(reply *itzo.StatsReply) itzo.StatsTimes {
+	times := itzo.StatsTimes{Node: readAt(reply.Node.CPU)}
+	if reply.Pod == nil {
+		return times
+	}
+	times.Pod, times.Containers = readAt(reply.Pod.CPU), map[string]int64{}
+	for i := range reply.Pod.Containers {
+		times.Containers[reply.Pod.Containers[i].Name] = readAt(reply.Pod.Containers[i].CPU)
+	}
+	return times
+}
+
+func readAt(cpu *statsapi.CPUStats) int64 {
+	if cpu == nil {
+		return 0
+	}
+	return cpu.Time.UnixNano()
 }
 
 func (a *Agent) pod() *corev1.Pod {

@@ -33,6 +33,22 @@ func (p *Pods) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, er
 	return pod, nil
 }
 
+// OnNode lists the pods that are bound to a virtual node. They are the cache's
+// own: nobody may change them.
+func (p *Pods) OnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
+	var list corev1.PodList
+	if err := p.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	var pods []*corev1.Pod
+	for i := range list.Items {
+		if list.Items[i].Spec.NodeName == node {
+			pods = append(pods, &list.Items[i])
+		}
+	}
+	return pods, nil
+}
+
 // Agent gives the client of the agent that runs the pod; when the pod has no
 // Cell the error is a NotFound.
 func (p *Pods) Agent(ctx context.Context, pod *corev1.Pod) (*itzo.Client, error) {

@@ -61,6 +61,15 @@ func TestPod(t *testing.T) {
 	}
 }
 
+func TestOnNode(t *testing.T) {
+	other := podOn("kip-other")
+	other.Name = "other"
+	pods, err := newPods(t, nil, podOn("kip-default"), other).OnNode(t.Context(), "kip-default")
+	if err != nil || len(pods) != 1 || pods[0].Name != "web" {
+		t.Errorf("got %v, %v", pods, err)
+	}
+}
+
 func TestAgent(t *testing.T) {
 	pod := podOn("kip-default")
 	cell := func(uid, ip string) *v1beta1.Cell {

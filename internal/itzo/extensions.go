@@ -25,6 +25,13 @@ const (
 	FeatureCredentials Feature = "credentials"
 	// FeatureEvents: the status answer has what happened (StatusReply.Events).
 	FeatureEvents Feature = "events"
+	// FeatureExec, FeatureAttach and FeaturePortForward: the agent has streams of
+	// these kinds (Client.OpenExec, OpenAttach, OpenPort).
+	FeatureExec        Feature = "exec"
+	FeatureAttach      Feature = "attach"
+	FeaturePortForward Feature = "portforward"
+	// FeatureFollow: it goes on with a log as that is written (Client.FollowLogs).
+	FeatureFollow Feature = "follow"
 )
 
 // AgentName is Info.Agent of the agent in this repository.

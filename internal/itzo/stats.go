@@ -14,4 +14,16 @@ type StatsReply struct {
 	// Pod has the containers that run. VolumeStats are absent before the first
 	// measuring, which the first question begins.
 	Pod *statsapi.PodStats `json:"pod,omitempty"`
+	// Times are exact where those of Node and Pod are not.
+	Times StatsTimes `json:"times"`
+}
+
+// StatsTimes are when processors' times were read, in nanoseconds since 1970: the
+// times of a Summary have whole seconds on the wire, which is too coarse to tell
+// how much is used from two answers. 0: nothing was read.
+type StatsTimes struct {
+	Node int64 `json:"node,omitempty"`
+	Pod  int64 `json:"pod,omitempty"`
+	// Containers are by name.
+	Containers map[string]int64 `json:"containers,omitempty"`
 }

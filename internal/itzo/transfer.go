@@ -63,11 +63,16 @@ func (c *Client) do(req *http.Request) (io.ReadCloser, error) {
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
+	return nil, statusError(resp)
+}
+
+// statusError reads the answer that is not the one that was hoped for.
+func statusError(resp *http.Response) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxTextBody))
 	if err != nil {
-		return nil, fmt.Errorf("reading error answer %d: %w", resp.StatusCode, err)
+		return fmt.Errorf("reading error answer %d: %w", resp.StatusCode, err)
 	}
-	return nil, &StatusError{Code: resp.StatusCode, Message: errorMessage(resp.StatusCode, string(text))}
+	return &StatusError{Code: resp.StatusCode, Message: errorMessage(resp.StatusCode, string(text))}
 }
 
 // errorMessage takes the agents' "<code> <text>: " off an error.

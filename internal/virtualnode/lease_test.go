@@ -3,6 +3,7 @@ package virtualnode
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,9 @@ func TestAnyNode(t *testing.T) {
 	l.Keep("kip-a", "2")
 	if name, err := l.Any(t.Context()); name != "kip-a" || err != nil {
 		t.Errorf("of two: got %q, %v", name, err)
+	}
+	if names := l.Names(); !slices.Equal(names, []string{"kip-a", "kip-b"}) {
+		t.Errorf("the nodes are %q", names)
 	}
 	l.Drop("kip-a")
 	if name, err := l.Any(t.Context()); name != "kip-b" || err != nil {

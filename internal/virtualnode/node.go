@@ -44,6 +44,16 @@ func Labels(class *v1beta1.CellClass) map[string]string {
 // as ours: it cannot be changed.
 func ProviderID(class *v1beta1.CellClass) string { return "kip://" + class.Name }
 
+// annotationMetricsPath is by which metrics-server, from 0.7 on, learns where
+// on the node's port its metrics are.
+const annotationMetricsPath = "metrics.k8s.io/resource-metrics-path"
+
+// Annotations are the node's annotations: all virtual nodes share an address and
+// a port, so that what is asked of one has to name it in the path.
+func Annotations(class *v1beta1.CellClass) map[string]string {
+	return map[string]string{annotationMetricsPath: "/nodes/" + v1beta1.NodeName(class.Name) + "/metrics/resource"}
+}
+
 // Endpoint is where the operator serves the kubelet API of all virtual nodes.
 type Endpoint struct {
 	// Address is an IP address.
@@ -55,7 +65,7 @@ type Endpoint struct {
 func Node(class *v1beta1.CellClass, kubelet Endpoint, version string, now metav1.Time) *corev1.Node {
 	name := v1beta1.NodeName(class.Name)
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class), Annotations: Annotations(class)},
 		Spec: corev1.NodeSpec{
 			ProviderID: ProviderID(class), Taints: []corev1.Taint{Taint()},
 			// No pod comes to a class that is being deleted.

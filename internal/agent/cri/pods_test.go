@@ -66,6 +66,7 @@ func testPods(t *testing.T, dir string) {
 		"image change":      testImageChange,
 		"own stop signal":   testOwnStopSignal,
 		"ephemeral":         testEphemeral,
+		"followed log":      testFollow,
 		"cell's namespaces": testHostNamespaces,
 		"cell's metadata":   testHostNetworkMetadata,
 		"shared processes":  testSharedProcesses,

@@ -35,7 +35,11 @@ func (r *Runtime) RotateLog(ctx context.Context, container agent.ContainerID, id
 	path := r.logPath(container)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return r.reopenLog(ctx, id) // someone took it away
+		// Someone took it away.
+		if err := r.reopenLog(ctx, id); err != nil {
+			return err
+		}
+		return r.followers.rotated(path)
 	}
 	if err != nil || info.Size() < cmp.Or(r.config.LogMaxSize, defaultLogMaxSize) {
 		return err
@@ -59,7 +63,7 @@ func (r *Runtime) RotateLog(ctx context.Context, container agent.ContainerID, id
 		// The runtime goes on with the file that it has.
 		return errors.Join(err, os.Rename(rotated, path))
 	}
-	return nil
+	return r.followers.rotated(path)
 }
 
 func (r *Runtime) reopenLog(ctx context.Context, id string) error {

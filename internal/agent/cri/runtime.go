@@ -73,7 +73,8 @@ type Runtime struct {
 	ready      map[string]bool // the sandboxes that were so when last seen
 	exits      *exits
 	// logs is held while a log has no current file.
-	logs sync.RWMutex
+	logs      sync.RWMutex
+	followers followers
 	// pause guards the import of the pause image.
 	pause        sync.Mutex
 	pauseSettled bool

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	cri "k8s.io/cri-api/pkg/apis"
@@ -46,6 +47,29 @@ func (r *Runtime) Stats(ctx context.Context, pod types.UID) (*statsapi.PodStats,
 	return stats, sandboxStats(ctx, runtime, labels, stats)
 }
 
+// ImageStats implements agent.Runtime.
+func (r *Runtime) ImageStats(ctx context.Context) (*statsapi.FsStats, error) {
+	ctx, _, images, err := r.services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	measured, err := images.ImageFsInfo(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("measuring images: %w", plain(err))
+	}
+	if len(measured.GetImageFilesystems()) == 0 {
+		return nil, errors.New("measuring images: the container runtime names no file system")
+	}
+	first := measured.ImageFilesystems[0]
+	stats := &statsapi.FsStats{Time: at(first.Timestamp), UsedBytes: value(first.UsedBytes), InodesUsed: value(first.InodesUsed)}
+	var all unix.Statfs_t
+	if path := first.GetFsId().GetMountpoint(); path != "" && unix.Statfs(path, &all) == nil {
+		available, capacity := all.Bavail*uint64(all.Bsize), all.Blocks*uint64(all.Bsize)
+		stats.AvailableBytes, stats.CapacityBytes, stats.Inodes, stats.InodesFree = &available, &capacity, &all.Files, &all.Ffree
+	}
+	return stats, nil
+}
+
 // sandboxStats adds what the pod uses as a whole, where the runtime tells that.
 func sandboxStats(ctx context.Context, runtime cri.RuntimeService, labels map[string]string, stats *statsapi.PodStats) error {
 	sandboxes, err := runtime.ListPodSandbox(ctx, &runtimeapi.PodSandboxFilter{LabelSelector: labels,
@@ -75,7 +99,8 @@ func (r *Runtime) containerStats(container *runtimeapi.Container, measured *runt
 		CPU:       cpuStats(measured.Cpu),
 		Memory:    memoryStats(measured.Memory),
 	}
-	if layer := measured.WritableLayer; layer != nil {
+	// containerd measures layers by itself, now and then: at first there is nothing.
+	if layer := measured.WritableLayer; layer.GetTimestamp() > 0 {
 		stats.Rootfs = &statsapi.FsStats{Time: at(layer.Timestamp), UsedBytes: value(layer.UsedBytes), InodesUsed: value(layer.InodesUsed)}
 	}
 	pod := container.Labels
@@ -110,20 +135,24 @@ func filesIn(dir string) (*statsapi.FsStats, error) {
 	return &statsapi.FsStats{Time: metav1.Now(), UsedBytes: &bytes, InodesUsed: &inodes}, nil
 }
 
+// cpuStats leaves out a rate of 0, which is what containerd has when it was not
+// asked twice.
 func cpuStats(cpu *runtimeapi.CpuUsage) *statsapi.CPUStats {
 	if cpu == nil {
 		return nil
 	}
-	return &statsapi.CPUStats{Time: at(cpu.Timestamp), UsageCoreNanoSeconds: value(cpu.UsageCoreNanoSeconds), UsageNanoCores: value(cpu.UsageNanoCores)}
+	return &statsapi.CPUStats{Time: at(cpu.Timestamp), UsageCoreNanoSeconds: value(cpu.UsageCoreNanoSeconds), UsageNanoCores: positive(cpu.UsageNanoCores)}
 }
 
+// memoryStats leaves out how much is available where that is 0, as it is
+// without a limit.
 func memoryStats(memory *runtimeapi.MemoryUsage) *statsapi.MemoryStats {
 	if memory == nil {
 		return nil
 	}
 	return &statsapi.MemoryStats{
 		Time:            at(memory.Timestamp),
-		AvailableBytes:  value(memory.AvailableBytes),
+		AvailableBytes:  positive(memory.AvailableBytes),
 		UsageBytes:      value(memory.UsageBytes),
 		WorkingSetBytes: value(memory.WorkingSetBytes),
 		RSSBytes:        value(memory.RssBytes),
@@ -132,14 +161,21 @@ func memoryStats(memory *runtimeapi.MemoryUsage) *statsapi.MemoryStats {
 	}
 }
 
+// networkStats has each interface once: containerd 2 lists the first again among
+// all, containerd 1.6 does not say when it measured.
 func networkStats(network *runtimeapi.NetworkUsage) *statsapi.NetworkStats {
 	if network.GetDefaultInterface() == nil {
 		return nil
 	}
-	stats := &statsapi.NetworkStats{Time: at(network.Timestamp), InterfaceStats: interfaceStats(network.DefaultInterface)}
+	stats := &statsapi.NetworkStats{Time: metav1.Now(), InterfaceStats: interfaceStats(network.DefaultInterface)}
+	if network.Timestamp > 0 {
+		stats.Time = at(network.Timestamp)
+	}
 	stats.Interfaces = append(stats.Interfaces, stats.InterfaceStats)
 	for _, other := range network.Interfaces {
-		stats.Interfaces = append(stats.Interfaces, interfaceStats(other))
+		if other.GetName() != stats.Name {
+			stats.Interfaces = append(stats.Interfaces, interfaceStats(other))
+		}
 	}
 	return stats
 }
@@ -151,6 +187,13 @@ func interfaceStats(one *runtimeapi.NetworkInterfaceUsage) statsapi.InterfaceSta
 
 func value(v *runtimeapi.UInt64Value) *uint64 {
 	if v == nil {
+		return nil
+	}
+	return &v.Value
+}
+
+func positive(v *runtimeapi.UInt64Value) *uint64 {
+	if v.GetValue() == 0 {
 		return nil
 	}
 	return &v.Value

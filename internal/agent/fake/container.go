@@ -30,7 +30,7 @@ func (r *Runtime) CreateContainer(_ context.Context, spec agent.ContainerSpec) (
 	}
 	id := r.newID(spec.Container.Name)
 	r.containers = append(r.containers, &container{
-		spec: spec, ended: make(chan struct{}), execs: map[string]int{},
+		spec: spec, ended: make(chan struct{}), execs: map[string]int{}, written: newWritten(),
 		run: script.run(podOf(spec), spec.Container.Name, spec.Attempt),
 		Container: agent.Container{
 			ID: id, URI: "hollow://" + id, SandboxID: spec.SandboxID, Name: spec.Container.Name,
@@ -79,6 +79,7 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 		return errors.New(c.run.StartError)
 	}
 	c.State, c.StartedAt = agent.ContainerRunning, time.Now()
+	c.written.add(c.run.Log)
 	if !c.run.Forever {
 		c.end = time.AfterFunc(c.run.duration(), func() { r.endByItself(id) })
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"sync"
+	"time"
 
 	"kip.elotl.co/internal/agent"
 )
@@ -15,6 +16,7 @@ import (
 // Host goes on.
 type Host struct {
 	resources agent.Resources
+	started   time.Time
 
 	mu       sync.Mutex
 	state    []byte
@@ -27,7 +29,7 @@ type Host struct {
 
 // NewHost makes a host for a cell with these resources.
 func NewHost(resources agent.Resources) *Host {
-	return &Host{resources: resources, packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{},
+	return &Host{resources: resources, started: time.Now(), packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{},
 		held: map[string]uint64{}}
 }
 

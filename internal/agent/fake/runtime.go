@@ -42,7 +42,8 @@ type container struct {
 	// end is the timer of the container's own end.
 	end *time.Timer
 	// ended is closed at the end.
-	ended chan struct{}
+	ended   chan struct{}
+	written *written
 	// execs counts the calls of each command.
 	execs map[string]int
 }
@@ -179,7 +180,8 @@ func (r *Runtime) Log(_ context.Context, id agent.ContainerID) (io.ReadSeekClose
 	defer r.mu.Unlock()
 	for _, c := range r.containers {
 		if c.Name == id.Container && c.Attempt == id.Attempt && !c.StartedAt.IsZero() {
-			return log{strings.NewReader(criLog(c.StartedAt, c.run.Log))}, nil
+			text, _ := c.written.from(0)
+			return log{strings.NewReader(text)}, nil
 		}
 	}
 	return nil, fs.ErrNotExist

@@ -44,6 +44,9 @@ type Run struct {
 	// is repeated. A command that is not in it succeeds; a negative code stands for
 	// one that does not end.
 	Exec map[string][]int32 `json:"exec"`
+	// CPUs and MemoryBytes are what it uses, from its start on.
+	CPUs        float64 `json:"cpus"`
+	MemoryBytes uint64  `json:"memoryBytes"`
 	// StartError makes the start fail with this message.
 	StartError string `json:"startError"`
 }
@@ -69,6 +72,9 @@ func CheckScript(pod *corev1.Pod) field.ErrorList {
 			errs = append(errs, field.Invalid(path, name, "the pod has no container of that name"))
 		}
 		for i, run := range s[name] {
+			if run.CPUs < 0 || run.CPUs > maxCPUs {
+				errs = append(errs, field.Invalid(path, run.CPUs, fmt.Sprintf("cpus of %s's run %d must be from 0 to %d", name, i, maxCPUs)))
+			}
 			for key, seconds := range map[string]float64{"runSeconds": run.RunSeconds, "stopSeconds": run.StopSeconds} {
 				if seconds < 0 || seconds > maxRunSeconds {
 					errs = append(errs, field.Invalid(path, seconds, fmt.Sprintf("%s of %s's run %d must be from 0 to %g", key, name, i, maxRunSeconds)))
@@ -81,6 +87,9 @@ func CheckScript(pod *corev1.Pod) field.ErrorList {
 
 // maxRunSeconds is a year.
 const maxRunSeconds = float64(365 * 24 * 60 * 60)
+
+// maxCPUs is more than any cell has.
+const maxCPUs = 1000
 
 // exampleScript shows what a script looks like.
 const exampleScript = `{"main": [{"runSeconds": 1.5, "exitCode": 3, "log": "text\n"}]}`

@@ -15,24 +15,37 @@ import (
 // RotateLog implements agent.Runtime: a script's log does not grow.
 func (r *Runtime) RotateLog(context.Context, agent.ContainerID, string) error { return nil }
 
-// Stats implements agent.Runtime: containers use what SetStored has said, and no
-// processor.
+// Stats implements agent.Runtime: containers use what their script and SetStored
+// say, from their start on.
 func (r *Runtime) Stats(_ context.Context, pod types.UID) (*statsapi.PodStats, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := metav1.Now()
+	var allWork, allMemory uint64
 	stats := &statsapi.PodStats{Containers: []statsapi.ContainerStats{}}
 	for _, c := range r.containers {
 		if r.pods[c.SandboxID] != pod || c.State != agent.ContainerRunning {
 			continue
 		}
-		used, none := r.stored[c.Name], uint64(0)
+		stored, memory := r.stored[c.Name], c.run.MemoryBytes
+		work := uint64(c.run.CPUs * float64(now.Sub(c.StartedAt)))
+		allWork, allMemory = allWork+work, allMemory+memory
 		stats.Containers = append(stats.Containers, statsapi.ContainerStats{
 			Name: c.Name, StartTime: metav1.NewTime(c.CreatedAt),
-			CPU:    &statsapi.CPUStats{Time: metav1.Now(), UsageCoreNanoSeconds: &none},
-			Rootfs: &statsapi.FsStats{Time: metav1.Now(), UsedBytes: &used},
+			CPU:    &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &work},
+			Memory: &statsapi.MemoryStats{Time: now, UsageBytes: &memory, WorkingSetBytes: &memory, RSSBytes: &memory},
+			Rootfs: &statsapi.FsStats{Time: now, UsedBytes: &stored},
 		})
 	}
+	stats.CPU = &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &allWork}
+	stats.Memory = &statsapi.MemoryStats{Time: now, UsageBytes: &allMemory, WorkingSetBytes: &allMemory, RSSBytes: &allMemory}
 	return stats, nil
+}
+
+// ImageStats implements agent.Runtime: there are no images.
+func (r *Runtime) ImageStats(context.Context) (*statsapi.FsStats, error) {
+	none := uint64(0)
+	return &statsapi.FsStats{Time: metav1.Now(), UsedBytes: &none}, nil
 }
 
 // SetStored says how many bytes a container has written to its own layer.
@@ -60,13 +73,20 @@ func (h *Host) SetHeld(volume string, bytes uint64) {
 	h.held[volume] = bytes
 }
 
-// Usage implements agent.Host: nothing is used of the cell.
+// What a cell uses without a pod.
+const (
+	idleCPUs   = 0.01
+	idleMemory = uint64(64 << 20)
+)
+
+// Usage implements agent.Host: the cell idles, whatever its pod does.
 func (h *Host) Usage() (*statsapi.NodeStats, error) {
-	now, none, memory := metav1.Now(), uint64(0), uint64(h.resources.MemoryBytes)
+	now, memory := metav1.Now(), idleMemory
+	work, available := uint64(idleCPUs*float64(now.Sub(h.started))), uint64(max(h.resources.MemoryBytes-int64(memory), 0))
 	return &statsapi.NodeStats{
-		StartTime: now,
-		CPU:       &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &none},
-		Memory:    &statsapi.MemoryStats{Time: now, AvailableBytes: &memory, UsageBytes: &none, WorkingSetBytes: &none},
+		StartTime: metav1.NewTime(h.started),
+		CPU:       &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &work},
+		Memory:    &statsapi.MemoryStats{Time: now, AvailableBytes: &available, UsageBytes: &memory, WorkingSetBytes: &memory},
 		Fs:        &statsapi.FsStats{Time: now},
 	}, nil
 }

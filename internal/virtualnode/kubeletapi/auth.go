@@ -69,11 +69,17 @@ func (g *gate) authorize(r *http.Request, node string) error {
 }
 
 // subresourcesOf are the subresources of nodes of which the right to one is
-// enough for the path, as a kubelet has it: first the one for this path alone,
-// then what it had before there was that.
+// enough for the path, as a kubelet has it: where there came one for this path
+// alone, what it had before is enough too.
 func subresourcesOf(path string) []string {
-	if path == "/healthz" || strings.HasPrefix(path, "/healthz/") {
+	first, _, _ := strings.Cut(strings.TrimPrefix(withoutNode(path), "/"), "/")
+	switch first {
+	case "healthz":
 		return []string{"healthz", "proxy"}
+	case "pods", "runningpods":
+		return []string{"pods", "proxy"}
+	case "stats", "metrics":
+		return []string{first}
 	}
 	return []string{"proxy"}
 }

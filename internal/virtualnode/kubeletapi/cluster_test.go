@@ -72,6 +72,8 @@ func TestOnCluster(t *testing.T) {
 	t.Run("kubectl logs without rights", w.testForbidden)
 	t.Run("kubectl logs that cannot be", w.testRefusals)
 	t.Run("asked directly", w.testDirect)
+	t.Run("streams", w.testStreams)
+	t.Run("what is used", w.testStats)
 	t.Run("signing request", w.testRequests)
 	t.Run("renewal", w.testRenewal)
 }
@@ -99,14 +101,14 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(1 << 20), pods: &pods{}}
+	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(1 << 20), pods: &pods{agents: map[string]*itzo.Client{}}}
 	w.cluster = must[*devcluster.Cluster](t)(devcluster.Start(t.Context(), devcluster.Config{Dir: dir, BinDir: bin, DieWithParent: true}))
 	w.admin = clientFor(t, must[*rest.Config](t)(w.cluster.RESTConfig()))
 	w.installRights()
 	w.serve()
 	w.addNode()
 	w.pods.client = w.admin
-	w.runPod("web", `{"main":[{"forever":true,"log":"one\ntwo\nthree\n"}]}`)
+	w.runPod("web", `{"main":[{"forever":true,"log":"one\ntwo\nthree\n"}]}`, mainContainer())
 	return w
 }
 
@@ -157,11 +159,12 @@ func (w *world) serve() {
 type oneNode struct{}
 
 func (oneNode) Any(context.Context) (string, error) { return nodeName, nil }
+func (oneNode) Names() []string                     { return []string{nodeName} }
 
-// pods are those of the cluster; each is run by the same cell.
+// pods are those of the cluster; some have a cell.
 type pods struct {
 	client kubernetes.Interface
-	agent  *itzo.Client
+	agents map[string]*itzo.Client
 }
 
 func (p *pods) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
@@ -169,10 +172,22 @@ func (p *pods) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, er
 }
 
 func (p *pods) Agent(_ context.Context, pod *corev1.Pod) (*itzo.Client, error) {
-	if pod.Name != "web" {
-		return nil, apierrors.NewNotFound(corev1.Resource("cells"), pod.Name)
+	if agent := p.agents[pod.Name]; agent != nil {
+		return agent, nil
 	}
-	return p.agent, nil
+	return nil, apierrors.NewNotFound(corev1.Resource("cells"), pod.Name)
+}
+
+func (p *pods) OnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
+	list, err := p.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+	if err != nil {
+		return nil, err
+	}
+	var found []*corev1.Pod
+	for i := range list.Items {
+		found = append(found, &list.Items[i])
+	}
+	return found, nil
 }
 
 func (w *world) addNode() {
@@ -187,14 +202,19 @@ func (w *world) addNode() {
 	}, metav1.CreateOptions{}))
 }
 
+func mainContainer() corev1.Container {
+	return corev1.Container{Name: "main", Image: "busybox", ImagePullPolicy: corev1.PullIfNotPresent}
+}
+
 // addPod makes a pod on the node with a status.
-func (w *world) addPod(name, script string, uid types.UID, status corev1.PodStatus) *corev1.Pod {
+func (w *world) addPod(name, script string, uid types.UID, status corev1.PodStatus, containers ...corev1.Container) *corev1.Pod {
 	w.t.Helper()
+	if len(containers) == 0 {
+		containers = []corev1.Container{mainContainer()}
+	}
 	pod := must[*corev1.Pod](w.t)(w.admin.CoreV1().Pods(namespace).Create(w.t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: uid, Annotations: map[string]string{fake.ScriptAnnotation: script}},
-		Spec: corev1.PodSpec{NodeName: nodeName, Containers: []corev1.Container{
-			{Name: "main", Image: "busybox", ImagePullPolicy: corev1.PullIfNotPresent},
-		}},
+		Spec:       corev1.PodSpec{NodeName: nodeName, Containers: containers},
 	}, metav1.CreateOptions{}))
 	if status.Phase == "" {
 		return pod
@@ -204,19 +224,18 @@ func (w *world) addPod(name, script string, uid types.UID, status corev1.PodStat
 }
 
 // runPod makes a pod that a hollow cell runs, as its status says.
-func (w *world) runPod(name, script string) {
+func (w *world) runPod(name, script string, containers ...corev1.Container) {
 	w.t.Helper()
-	pod := w.addPod(name, script, "", corev1.PodStatus{})
-	w.pods.agent = w.startAgent()
-	run := &corev1.Pod{ObjectMeta: *pod.ObjectMeta.DeepCopy(), Spec: corev1.PodSpec{Containers: []corev1.Container{
-		{Name: "main", Image: "busybox", ImagePullPolicy: corev1.PullIfNotPresent},
-	}}}
+	pod := w.addPod(name, script, "", corev1.PodStatus{}, containers...)
+	cell := w.startAgent()
+	w.pods.agents[name] = cell
+	run := &corev1.Pod{ObjectMeta: *pod.ObjectMeta.DeepCopy(), Spec: corev1.PodSpec{Containers: containers}}
 	w.eventually("the agent takes the pod", func(ctx context.Context) error {
-		return w.pods.agent.UpdatePod(ctx, &itzo.PodParameters{PodName: itzo.FormatPodName(namespace, name), PodIP: "10.0.0.2", Pod: run})
+		return cell.UpdatePod(ctx, &itzo.PodParameters{PodName: itzo.FormatPodName(namespace, name), PodIP: "10.0.0.2", Pod: run})
 	})
 	var reply itzo.StatusReply
 	w.eventually("the pod runs", func(ctx context.Context) (err error) {
-		reply, err = w.pods.agent.WaitStatus(ctx, reply.Epoch, reply.Revision, time.Second)
+		reply, err = cell.WaitStatus(ctx, reply.Epoch, reply.Revision, time.Second)
 		if err == nil && reply.Status.Phase != corev1.PodRunning {
 			err = fmt.Errorf("it is %s", reply.Status.Phase)
 		}
@@ -328,11 +347,10 @@ func (w *world) testRefusals(t *testing.T) {
 		t.Errorf("kept logs: %q, %v", got, err)
 	}
 	for args, want := range map[string]string{
-		"logs waits":                           `Error from server (BadRequest): container "main" in pod "waits" is waiting to start: no capacity`,
-		"logs gone":                            `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone: its cell has ended`,
-		"logs web -f --pod-running-timeout=1s": `an error on the server ("following logs is not supported on this virtual node`,
-		"logs web -p":                          `Error from server (BadRequest): previous terminated container "main" in pod "web" not found`,
-		"logs web -c other":                    `container other is not valid for pod web`,
+		"logs waits":        `Error from server (BadRequest): container "main" in pod "waits" is waiting to start: no capacity`,
+		"logs gone":         `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone: its cell has ended`,
+		"logs web -p":       `Error from server (BadRequest): previous terminated container "main" in pod "web" not found`,
+		"logs web -c other": `container other is not valid for pod web`,
 	} {
 		if got, err := w.kubectl(strings.Fields(args)...); err == nil || !strings.Contains(got, want) {
 			t.Errorf("kubectl %s: %q, %v; want %q", args, got, err, want)

@@ -33,7 +33,9 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) error {
 	if err := checkLogSource(pod, container, options); err != nil {
 		return err
 	}
-	if options.TailLines != nil && *options.TailLines == 0 {
+	status, _ := containerStatus(pod, container)
+	options.Follow = options.Follow && !ended(pod, status)
+	if options.TailLines != nil && *options.TailLines == 0 && !options.Follow {
 		return nil
 	}
 	log, err := s.openLog(r.Context(), pod, container, options)
@@ -77,11 +79,7 @@ func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string,
 	if err != nil {
 		return nil, fmt.Errorf("finding the cell of pod %q: %w", pod.Name, err)
 	}
-	ask := itzo.LogOptions{Metadata: true}
-	if options.TailLines != nil {
-		ask.Lines = int(min(*options.TailLines, math.MaxInt32))
-	}
-	log, err := agent.Logs(ctx, container, ask)
+	log, err := askForLog(ctx, agent, container, options)
 	if answer := (*itzo.StatusError)(nil); errors.As(err, &answer) && answer.Code == http.StatusBadRequest {
 		return nil, refuse(http.StatusBadRequest, "container %q in pod %q has no logs: %s", container, pod.Name, answer.Message)
 	}
@@ -89,6 +87,20 @@ func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string,
 		return nil, fmt.Errorf("asking the cell of pod %q: %w", pod.Name, err)
 	}
 	return log, nil
+}
+
+func askForLog(ctx context.Context, agent *itzo.Client, container string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
+	lines := 0 // all
+	if options.TailLines != nil {
+		lines = int(min(*options.TailLines, math.MaxInt32))
+	}
+	switch {
+	case !options.Follow:
+		return agent.Logs(ctx, container, itzo.LogOptions{Metadata: true, Lines: lines})
+	case options.TailLines != nil && lines == 0:
+		lines = -1 // none but those that follow
+	}
+	return agent.FollowLogs(ctx, container, lines)
 }
 
 // sendBuffer is how much of a log is held back before the answer begins.
@@ -100,6 +112,12 @@ func (s *Server) sendLog(w http.ResponseWriter, log io.Reader, options *corev1.P
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	begun := &begunWriter{to: w}
 	out := bufio.NewWriterSize(begun, sendBuffer)
+	if options.Follow {
+		log = bufio.NewReaderSize(&promptReader{from: log, flush: func() error {
+			begun.yes = true
+			return errors.Join(out.Flush(), http.NewResponseController(w).Flush())
+		}}, sendBuffer)
+	}
 	err := copyLog(out, log, selectionOf(options, s.options.Clock))
 	if err == nil {
 		err = out.Flush()
@@ -121,6 +139,19 @@ type begunWriter struct {
 func (b *begunWriter) Write(p []byte) (int, error) {
 	b.yes = true
 	return b.to.Write(p)
+}
+
+// promptReader sends all that was read before it waits for more.
+type promptReader struct {
+	from  io.Reader
+	flush func() error
+}
+
+func (p *promptReader) Read(b []byte) (int, error) {
+	if err := p.flush(); err != nil {
+		return 0, err
+	}
+	return p.from.Read(b)
 }
 
 func hasContainer(pod *corev1.Pod, name string) bool {
@@ -161,9 +192,6 @@ func checkLogSource(pod *corev1.Pod, container string, options *corev1.PodLogOpt
 		return bad("has logs of its last run only: those of previous runs cannot be read on this virtual node")
 	case !hasRun:
 		return bad("is waiting to start%s", whyWaiting(status.State.Waiting))
-	case options.Follow && !ended(pod, status):
-		return refuse(http.StatusNotImplemented,
-			"following logs is not supported on this virtual node; without it all that container %q in pod %q has written so far is shown", container, pod.Name)
 	}
 	return nil
 }

@@ -12,10 +12,6 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-type stubNodes struct{}
-
-func (stubNodes) Any(context.Context) (string, error) { return "kip-a", nil }
-
 // noClients says each time that there is none.
 type noClients chan struct{}
 
@@ -29,7 +25,7 @@ func (c noClients) ForNode(string) (kubernetes.Interface, error) {
 func TestNoCertificate(t *testing.T) {
 	clock := clocktesting.NewFakeClock(second(0))
 	asked := make(noClients)
-	c := &servingCertificate{clients: asked, nodes: stubNodes{}, address: netip.MustParseAddr("192.0.2.1"), clock: clock}
+	c := &servingCertificate{clients: asked, nodes: stubNodes{"kip-a"}, address: netip.MustParseAddr("192.0.2.1"), clock: clock}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

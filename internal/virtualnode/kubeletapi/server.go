@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -35,6 +34,8 @@ type Pods interface {
 	// Agent gives the client of the agent that runs the pod. The error is a
 	// NotFound of the API when the pod has no cell: not yet, or not any more.
 	Agent(ctx context.Context, pod *corev1.Pod) (*itzo.Client, error)
+	// OnNode lists the pods of a virtual node, which nobody may change.
+	OnNode(ctx context.Context, node string) ([]*corev1.Pod, error)
 }
 
 // Kept are the logs of containers whose cell has ended, as the agent gave them
@@ -47,6 +48,8 @@ type Kept interface {
 type Nodes interface {
 	// Any waits until there is a node, and gives the name of one.
 	Any(ctx context.Context) (string, error)
+	// Names are all that there are now.
+	Names() []string
 }
 
 // NodeClients gives clients that act as a node.
@@ -74,6 +77,7 @@ type Options struct {
 type Server struct {
 	options     Options
 	gate        *gate
+	gatherer    *gatherer
 	certificate *servingCertificate
 }
 
@@ -86,7 +90,7 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{options: options, gate: gate, certificate: &servingCertificate{
+	return &Server{options: options, gate: gate, gatherer: newGatherer(options.Pods, options.Clock), certificate: &servingCertificate{
 		kube: options.Kube, clients: options.NodeClients, nodes: options.Nodes, address: options.Address, clock: options.Clock,
 	}}, nil
 }
@@ -151,19 +155,24 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /healthz", handler(s.healthz))
+	for path, answer := range map[string]handler{
+		"/healthz": s.healthz, "/healthz/ping": s.healthz, "/healthz/log": s.healthz, "/healthz/syncloop": s.healthz,
+		"/stats/summary": s.statsSummary, "/metrics/resource": s.resourceMetrics, "/pods": s.podList, "/runningpods/{$}": s.runningPods,
+	} {
+		mux.Handle("GET "+path, answer)
+		mux.Handle("GET /nodes/{node}"+path, answer)
+	}
 	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", handler(s.containerLogs))
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		mux.Handle(method+" /exec/{namespace}/{pod}/{container}", handler(s.exec))
+		mux.Handle(method+" /exec/{namespace}/{pod}/{uid}/{container}", handler(s.exec))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{container}", handler(s.attach))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{uid}/{container}", handler(s.attach))
+		mux.Handle(method+" /portForward/{namespace}/{pod}", handler(s.portForward))
+		mux.Handle(method+" /portForward/{namespace}/{pod}/{uid}", handler(s.portForward))
+	}
 	mux.Handle("/", handler(s.unknown))
 	return s.gate.Authenticated(mux)
-}
-
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
-	if err := s.gate.authorize(r, ""); err != nil {
-		return err
-	}
-	// Who asked has gone when this fails.
-	_, _ = io.WriteString(w, "ok")
-	return nil
 }
 
 func (s *Server) unknown(_ http.ResponseWriter, r *http.Request) error {
