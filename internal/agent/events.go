@@ -26,6 +26,7 @@ const (
 	eventFailedPostStart = "FailedPostStartHook"
 	eventFailedPreStop   = "FailedPreStopHook"
 	eventHTTPFallback    = "LifecycleHTTPFallback"
+	eventDNSConfig       = "DNSConfigForming"
 	eventFailedSandbox   = "FailedCreatePodSandBox"
 	eventSandboxChanged  = "SandboxChanged"
 )

@@ -228,9 +228,14 @@ func (a *Agent) containerSpec(ctx context.Context, j job) (ContainerSpec, error)
 }
 
 func (a *Agent) sandboxSpec(j job, attempt uint32) (SandboxSpec, error) {
-	dns, err := a.dnsFor(j.pod)
+	dns, left, err := a.dnsFor(j.pod)
 	if err != nil {
 		return SandboxSpec{}, err
+	}
+	if j.kind == runSandbox { // of which there is one, and of containers many
+		for _, what := range left {
+			a.tell("", corev1.EventTypeWarning, eventDNSConfig, "%s", what)
+		}
 	}
 	hostname, err := podfields.Nodename(j.pod)
 	if err != nil && !j.pod.Spec.HostNetwork { // else the name is the cell's
