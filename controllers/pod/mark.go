@@ -35,6 +35,7 @@ func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[annotationDispatchedTo] = v1beta1.CellNameForPod(pod.UID)
+	delete(pod.Annotations, annotationRefusedBy)
 	return c.patch(ctx, before, pod, "marking the pod as dispatched")
 }
 
