@@ -26,6 +26,7 @@ const (
 	eventFailedPostStart = "FailedPostStartHook"
 	eventFailedPreStop   = "FailedPreStopHook"
 	eventHTTPFallback    = "LifecycleHTTPFallback"
+	eventFailedMount     = "FailedMount"
 	eventDNSConfig       = "DNSConfigForming"
 	eventFailedSandbox   = "FailedCreatePodSandBox"
 	eventSandboxChanged  = "SandboxChanged"
