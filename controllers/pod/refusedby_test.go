@@ -226,15 +226,18 @@ func TestRefusedByTheClassesAgents(t *testing.T) {
 		launched bool
 		message  string
 	}{
-		"kip":                    {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &no}), confined, false, "agent kip v2 on containerd 1.6.20 refuses that"},
-		"kip with AppArmor":      {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &yes}), confined, true, ""},
-		"kip that did not tell":  {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20"}), confined, true, ""},
-		"of another image":       {known(v1beta1.KnownAgent{ImageID: "ami-2", Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &no}), confined, true, ""},
-		"itzo":                   {known(v1beta1.KnownAgent{Name: itzo.OldAgentName, Version: "1.2"}), initialized, false, "agent itzo 1.2 refuses that"},
-		"itzo that is named":     {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "v1.2.3" }, initialized, false, "agent itzo 1.2 refuses that"},
-		"what itzo can":          {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "1.1.0" }, func(*corev1.Pod) {}, true, ""},
-		"a version like itzo's":  {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "v1.20.0" }, initialized, true, ""},
-		"named, and another one": {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "1.2.3"; known(v1beta1.KnownAgent{Name: "kip", Version: "v2"})(c) }, initialized, true, ""},
+		"kip":                   {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &no}), confined, false, "agent kip v2 on containerd 1.6.20 refuses that"},
+		"kip with AppArmor":     {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &yes}), confined, true, ""},
+		"kip that did not tell": {known(v1beta1.KnownAgent{Name: "kip", Version: "v2", Runtime: "containerd 1.6.20"}), confined, true, ""},
+		"of another image":      {known(v1beta1.KnownAgent{ImageID: "ami-2", Name: "kip", Version: "v2", Runtime: "containerd 1.6.20", AppArmor: &no}), confined, true, ""},
+		"itzo":                  {known(v1beta1.KnownAgent{Name: itzo.OldAgentName, Version: "1.2"}), initialized, false, "agent itzo 1.2 refuses that"},
+		"itzo that is named":    {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "v1.2.3" }, initialized, false, "agent itzo 1.2 refuses that"},
+		"what itzo can":         {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "1.1.0" }, func(*corev1.Pod) {}, true, ""},
+		"a version like itzo's": {func(c *v1beta1.CellClass) { c.Spec.Itzo.Version = "v1.20.0" }, initialized, true, ""},
+		"named, and another one": {func(c *v1beta1.CellClass) {
+			c.Spec.Itzo.Version = "1.2.3"
+			known(v1beta1.KnownAgent{Name: "kip", Version: "v2"})(c)
+		}, initialized, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
