@@ -135,8 +135,8 @@ func launchesOtherwise() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, wasClass := e.ObjectOld.(*v1beta1.CellClass)
 		is, isClass := e.ObjectNew.(*v1beta1.CellClass)
-		return wasClass && isClass && !(equality.Semantic.DeepEqual(was.Status.Images, is.Status.Images) &&
-			equality.Semantic.DeepEqual(was.Status.Agents, is.Status.Agents))
+		return wasClass && isClass && (!equality.Semantic.DeepEqual(was.Status.Images, is.Status.Images) ||
+			!equality.Semantic.DeepEqual(was.Status.Agents, is.Status.Agents))
 	}})
 }
 
