@@ -233,6 +233,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		}),
 		pod.New(pod.Options{
 			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: logs,
+			Version: version,
 		}),
 		kubelet,
 		authorities,

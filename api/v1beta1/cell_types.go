@@ -209,6 +209,10 @@ type LaunchAttempt struct {
 	ParameterRole string `json:"parameterRole,omitempty"`
 	// startTime is when the attempt was written; the certificate's dates follow from it.
 	StartTime metav1.Time `json:"startTime"`
+	// classGeneration is the metadata.generation of the CellClass that the cell is
+	// made from; 0: not known.
+	// +optional
+	ClassGeneration int64 `json:"classGeneration,omitempty"`
 	// authority is the ID of the certificate authority that the cell is launched
 	// with: it signs the cell's certificate, and its clients alone are let in.
 	// Where it is absent, the older of those that there are.
@@ -352,6 +356,10 @@ type AgentStatus struct {
 	// memory is the instance's usable memory (MemTotal).
 	// +optional
 	Memory *resource.Quantity `json:"memory,omitempty"`
+	// appArmor says whether the cell's kernel enforces AppArmor profiles; absent:
+	// the agent does not tell.
+	// +optional
+	AppArmor *bool `json:"appArmor,omitempty"`
 }
 
 // LaunchType is the market that an instance is bought in.

@@ -347,11 +347,34 @@ type CellClassStatus struct {
 	// instanceProfile is the one of spec.defaultIAMPermissions.
 	// +optional
 	InstanceProfile *ResolvedProfile `json:"instanceProfile,omitempty"`
+	// agents are those that cells of this generation of the class were last seen
+	// with, by their image. What they refuse gets no cell.
+	// +optional
+	// +listType=map
+	// +listMapKey=imageID
+	// +kubebuilder:validation:MaxItems=6
+	Agents []KnownAgent `json:"agents,omitempty"`
 	// cells counts the Cells of this class, readyCells those whose agent answers.
 	// +optional
 	Cells int32 `json:"cells"`
 	// +optional
 	ReadyCells int32 `json:"readyCells"`
+}
+
+// KnownAgent is the agent that cells of an image have, as one of them told.
+type KnownAgent struct {
+	ImageID string `json:"imageID"`
+	// classGeneration is the metadata.generation of the class at which the cell
+	// was made.
+	ClassGeneration int64 `json:"classGeneration"`
+	// name, version, runtime and appArmor are those of the Cell's status.agent.
+	Name string `json:"name"`
+	// +optional
+	Version string `json:"version,omitempty"`
+	// +optional
+	Runtime string `json:"runtime,omitempty"`
+	// +optional
+	AppArmor *bool `json:"appArmor,omitempty"`
 }
 
 // ResolvedImage is the machine image chosen for an architecture.

@@ -80,6 +80,9 @@ func (c *Controller) agentAnswers(cell *v1beta1.Cell, info itzo.Info) {
 	if info.Runtime.Name != "" {
 		agent.Runtime = info.Runtime.Name + " " + info.Runtime.Version
 	}
+	if info.Agent == itzo.AgentName {
+		agent.AppArmor = &info.AppArmor
+	}
 	if info.MemoryBytes > 0 {
 		c.Catalogue.Memory.Report(cell.Status.InstanceType, info.MemoryBytes)
 		agent.Memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI)

@@ -124,6 +124,7 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 		LaunchType:      chosen.Market.LaunchType(),
 		CPUCredits:      chosen.CPUCredits,
 		InstanceProfile: profile(s),
+		ClassGeneration: s.class.Generation,
 		PricePerHour:    priceOf(chosen.Offering),
 		SpotMaxPrice:    spotMaxPrice(s.class, chosen.Offering),
 		StartTime:       metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),

@@ -111,6 +111,7 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	} else {
 		after = c.resolve(ctx, class)
 	}
+	c.noteAgents(class, cells)
 	// The node's labels follow from what was found: the write's event brings them.
 	return ctrl.Result{RequeueAfter: after}, errors.Join(err, c.writeStatus(ctx, before, class))
 }

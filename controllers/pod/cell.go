@@ -65,18 +65,23 @@ func (c *Controller) createCell(ctx context.Context, s *scope) error {
 	return fmt.Errorf("creating the pod's Cell: %w", err)
 }
 
-// want reads from the pod what it asks of its cell, and says why that cannot be.
-func (c *Controller) want(ctx context.Context, s *scope) (*refusal, error) {
+// classOf is the CellClass of that name; nil when there is none.
+func (c *Controller) classOf(ctx context.Context, name string) (*v1beta1.CellClass, error) {
 	class := &v1beta1.CellClass{}
-	err := c.Client.Get(ctx, client.ObjectKey{Name: s.class}, class)
-	switch {
-	case apierrors.IsNotFound(err):
-		class = nil
-	case err != nil:
-		return nil, fmt.Errorf("reading CellClass %q: %w", s.class, err)
+	err := c.Client.Get(ctx, client.ObjectKey{Name: name}, class)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("reading CellClass %q: %w", name, err)
+	}
+	return class, nil
+}
+
+// want reads from the pod what it asks of its cell, and says why that cannot be.
+func want(s *scope, class *v1beta1.CellClass) *refusal {
 	if refusal := refuseDaemon(s.pod, class); refusal != nil {
-		return refusal, nil
+		return refusal
 	}
 	spec, refusals := demand.Of(s.pod, class, s.labels)
 	if len(refusals) > 0 {
@@ -84,12 +89,12 @@ func (c *Controller) want(ctx context.Context, s *scope) (*refusal, error) {
 		for _, r := range refusals {
 			messages = append(messages, r.Message)
 		}
-		return &refusal{reason: refusals[0].Reason, message: strings.Join(messages, "; ")}, nil
+		return &refusal{reason: refusals[0].Reason, message: strings.Join(messages, "; ")}
 	}
 	spec.CellClassName = s.class
 	spec.PodRef = &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)}
 	s.wanted = spec
-	return nil, nil
+	return nil
 }
 
 // lostForSure fails a pod that ran and whose Cell the cache does not show,

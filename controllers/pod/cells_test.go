@@ -213,6 +213,13 @@ type recordingHost struct {
 	files map[string]map[string]string // package → path → content
 	// packages is how many were deployed.
 	packages int
+	appArmor atomic.Bool // the cell enforces it
+}
+
+func (h *recordingHost) Resources() agent.Resources {
+	resources := h.Host.Resources()
+	resources.AppArmor = h.appArmor.Load()
+	return resources
 }
 
 func (h *recordingHost) Deploy(name string, archive io.Reader) error {

@@ -48,6 +48,8 @@ type Options struct {
 	Events Recorders
 	Logs   LogKeeper
 	Clock  clock.WithTicker
+	// Version is the operator's.
+	Version string
 }
 
 // Controller reconciles pods.
@@ -156,6 +158,9 @@ func (c *Controller) run(ctx context.Context, s *scope) (ctrl.Result, error) {
 		if refusal != nil {
 			return ctrl.Result{}, errors.Join(c.refused(ctx, s, refusal), c.endCell(ctx, s))
 		}
+		if refusedHere(s) {
+			return ctrl.Result{}, c.endCell(ctx, s)
+		}
 	}
 	switch state := cellState(s.cell); {
 	case state == cellReady:
@@ -174,7 +179,14 @@ func (c *Controller) review(ctx context.Context, s *scope) (*refusal, error) {
 	if refusal := refuse(s.pod, expectedAgent()); refusal != nil {
 		return refusal, nil
 	}
-	return c.want(ctx, s)
+	class, err := c.classOf(ctx, s.class)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := want(s, class); refusal != nil {
+		return refusal, nil
+	}
+	return c.knownToBeRefused(s, class), nil
 }
 
 // withoutCell fails a pod that ran on a cell which is no more. One that did

@@ -14,11 +14,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/admission"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/podspec"
 )
@@ -31,24 +29,20 @@ type delivery struct {
 	podIP string
 	node  kubernetes.Interface
 	agent *itzo.Client
-	given *given
+	// generation is that of an agent of the first Kip.
+	generation itzo.Generation
+	given      *given
 	// since is how new what the pod refers to has to be.
 	since time.Time
 }
 
 // deliveryOf begins a delivery of all as it is now.
 func (c *Controller) deliveryOf(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (delivery, error) {
-	d := delivery{pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, agent: agent, given: seen.given, since: c.Clock.Now()}
-	class := &v1beta1.CellClass{}
-	err := c.Client.Get(ctx, client.ObjectKey{Name: s.class}, class)
-	switch {
-	case apierrors.IsNotFound(err): // it knows no DNS
-	case err != nil:
-		return d, fmt.Errorf("reading CellClass %q: %w", s.class, err)
-	case class.Spec.DNS != nil:
-		d.dns = &podspec.ClusterDNS{Servers: class.Spec.DNS.Servers, Domain: class.Spec.DNS.Domain}
-	}
-	return d, nil
+	class, err := c.classOf(ctx, s.class)
+	return delivery{
+		pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, dns: admission.ClusterDNS(class),
+		agent: agent, generation: seen.generation, given: seen.given, since: c.Clock.Now(),
+	}, err
 }
 
 // given is what a pod's agent has been given, as far as this operator knows.
@@ -132,7 +126,7 @@ func (c *Controller) deliver(ctx context.Context, d delivery) error {
 		return errEnding
 	}
 	if err := updatePod(ctx, d, beside.with(d)); err != nil {
-		return err
+		return orRefusal(ctx, d, err)
 	}
 	c.noteGiven(d, beside.lacking)
 	return nil

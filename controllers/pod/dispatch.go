@@ -28,7 +28,11 @@ func (c *Controller) dispatch(ctx context.Context, s *scope, agent *itzo.Client,
 		return ctrl.Result{}, err
 	}
 	if refusal := refuseUnits(podspec.WithDNS(s.pod, d.dns), seen.generation); refusal != nil {
-		return ctrl.Result{}, c.refused(ctx, s, refusal)
+		if dispatched(s.pod) {
+			return ctrl.Result{}, c.refused(ctx, s, refusal)
+		}
+		return ctrl.Result{}, c.noteRefusal(ctx, s, &agentRefusal{
+			agent: seen.generation.Info(), generation: s.pod.Generation, message: refusal.message})
 	}
 	made := seen.calls[callDispatch]
 	if delivering(seen) || made.state == answered && made.err == nil {
@@ -57,7 +61,10 @@ func (c *Controller) notDispatched(ctx context.Context, s *scope, seen observati
 	why := &refusal{reason: v1beta1.ReasonDispatchFailed, message: errtext.Of(made.err)}
 	retryAt := made.retryAt
 	var missing *missingObject
+	var refused *agentRefusal
 	switch {
+	case errors.As(made.err, &refused) && s.pod.Status.StartTime == nil:
+		return ctrl.Result{}, false, c.noteRefusal(ctx, s, refused)
 	case errors.As(made.err, &missing):
 		why.reason, why.message = reasonFailedMount, missing.Error()
 		awaited := seen.calls[callAwait]

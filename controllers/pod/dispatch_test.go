@@ -50,14 +50,14 @@ func TestMissingObject(t *testing.T) {
 	}{
 		"ConfigMap": {
 			corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "late"}}},
-			`spec.volumes[0].configMap: ConfigMap "late" does not exist`,
+			`MountVolume.SetUp failed for volume "content" : configmap "late" not found`,
 			func(s *scene) {
 				s.create(&corev1.ConfigMap{ObjectMeta: s.meta("late"), Data: map[string]string{"key": "value"}})
 			},
 		},
 		"Secret": {
 			corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "late"}},
-			`spec.volumes[0].secret: Secret "late" does not exist`,
+			`MountVolume.SetUp failed for volume "content" : secret "late" not found`,
 			func(s *scene) {
 				s.create(&corev1.Secret{ObjectMeta: s.meta("late"), StringData: map[string]string{"key": "value"}})
 			},
@@ -80,6 +80,33 @@ func TestMissingObject(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMissingObjects: each volume that cannot be made has its event, and the
+// pod goes on when all is there.
+func TestMissingObjects(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	s.create(&corev1.ConfigMap{ObjectMeta: s.meta("settings"), Data: map[string]string{"key": "value"}})
+	p := s.add("web", volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "login"}}), func(p *corev1.Pod) {
+		keys := &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}, Items: []corev1.KeyToPath{{Key: "late", Path: "late"}}}
+		p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "settings", VolumeSource: corev1.VolumeSource{ConfigMap: keys}})
+	})
+	s.boot(p)
+	const first, second = `MountVolume.SetUp failed for volume "content" : secret "login" not found`,
+		`MountVolume.SetUp failed for volume "settings" : configmap references non-existent config key: late`
+	s.podIs(p, "waiting for both", func(p *corev1.Pod) bool {
+		return p.Status.Reason == "FailedMount" && p.Status.Message == first+"\n"+second
+	})
+	s.event(p, "FailedMount", first)
+	s.event(p, "FailedMount", second)
+	s.create(&corev1.Secret{ObjectMeta: s.meta("login"), StringData: map[string]string{"key": "value"}})
+	s.podIs(p, "waiting for the other", func(p *corev1.Pod) bool { return p.Status.Message == second })
+	settings := &corev1.ConfigMap{ObjectMeta: s.meta("settings"), Data: map[string]string{"late": "value"}}
+	if err := cluster.admin.Update(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	s.running(p)
 }
 
 // A token is bound to its pod, and for nobody but whom the pod names.

@@ -143,7 +143,7 @@ func TestInstanceGoneBeforeItsPodRan(t *testing.T) {
 	s.operator()
 	p := s.add("web", volume(corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "late"}}}))
 	cell, _ := s.boot(p)
-	s.refusedWith(p, "FailedMount", `spec.volumes[0].configMap: ConfigMap "late" does not exist`)
+	s.refusedWith(p, "FailedMount", `MountVolume.SetUp failed for volume "content" : configmap "late" not found`)
 	s.setReady(cell, metav1.ConditionFalse, v1beta1.ReasonInstanceGone, "instance i-1 was terminated")
 	s.cellEnds(cell)
 	s.anotherCell(p, cell)

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/admission"
 )
 
 // annotationDispatchedTo is written to a pod before it is given to the agent of
@@ -35,6 +36,7 @@ func (c *Controller) mark(ctx context.Context, pod *corev1.Pod) error {
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[annotationDispatchedTo] = v1beta1.CellNameForPod(pod.UID)
+	delete(pod.Annotations, admission.AnnotationRefusedBy)
 	return c.patch(ctx, before, pod, "marking the pod as dispatched")
 }
 

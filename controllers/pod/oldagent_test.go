@@ -219,13 +219,14 @@ func TestOldAgentRefuses(t *testing.T) {
 				s := newScene(t)
 				s.operator()
 				p := s.add("web", test.change)
-				_, old := s.bootOld(p, generation)
+				cell, old := s.bootOld(p, generation)
 				p = s.podIs(p, "refused", func(p *corev1.Pod) bool { return p.Status.Reason == v1beta1.ReasonUnsupportedField })
 				if !strings.HasPrefix(p.Status.Message, test.path) || !strings.Contains(p.Status.Message, "agent itzo "+string(generation)) {
 					t.Errorf("message is %q, want one that begins with %q", p.Status.Message, test.path)
 				}
 				s.refusedWith(p, v1beta1.ReasonUnsupportedField, p.Status.Message)
-				s.settled()
+				s.cellEnds(cell)
+				s.cellless(p)
 				if n, _ := old.Updates(); n > 0 || old.Package("etchosts") != nil {
 					t.Error("the agent was given something of it")
 				}

@@ -218,29 +218,29 @@ func (s *scene) cellOf(p *corev1.Pod) *v1beta1.Cell {
 }
 
 // boot makes the pod's Cell ready, with an agent that answers.
-func (s *scene) boot(p *corev1.Pod) (*v1beta1.Cell, *hollow) {
+func (s *scene) boot(p *corev1.Pod, prepare ...func(*hollow, *v1beta1.Cell)) (*v1beta1.Cell, *hollow) {
 	s.t.Helper()
-	return s.bootAs(p, func(id pki.CellID) pki.CellID { return id })
+	return s.bootAs(p, func(id pki.CellID) pki.CellID { return id }, prepare...)
 }
 
 // bootHeld is boot with an agent that accepts no pod before open is called.
 func (s *scene) bootHeld(p *corev1.Pod) (cell *v1beta1.Cell, h *hollow, entered <-chan struct{}, open func()) {
 	s.t.Helper()
 	same := func(id pki.CellID) pki.CellID { return id }
-	cell, h = s.bootAs(p, same, func(h *hollow) { entered, open = h.hold(s.t) })
+	cell, h = s.bootAs(p, same, func(h *hollow, _ *v1beta1.Cell) { entered, open = h.hold(s.t) })
 	return cell, h, entered, open
 }
 
 // bootAs lets the cell prove another identity than its own.
-func (s *scene) bootAs(p *corev1.Pod, identity func(pki.CellID) pki.CellID, prepare ...func(*hollow)) (*v1beta1.Cell, *hollow) {
+func (s *scene) bootAs(p *corev1.Pod, identity func(pki.CellID) pki.CellID, prepare ...func(*hollow, *v1beta1.Cell)) (*v1beta1.Cell, *hollow) {
 	s.t.Helper()
 	cell := s.cellOf(p)
 	attempt := v1beta1.LaunchAttempt{Number: 1, InstanceType: "t3.nano", SubnetID: "subnet-1", ImageID: "ami-1", Fingerprint: "x", StartTime: metav1.Now().Rfc3339Copy()}
 	h := newHollow(s.t, s.ca, identity(cellagent.ID(cell, &attempt)))
-	for _, f := range prepare {
-		f(h)
-	}
 	cell.Status.Attempts = []v1beta1.LaunchAttempt{attempt}
+	for _, f := range prepare {
+		f(h, cell)
+	}
 	cell.Status.IP, cell.Status.PodIP, cell.Status.InstanceID = h.ip.String(), h.podIP, "i-1"
 	s.setReady(cell, metav1.ConditionTrue, v1beta1.ReasonAgentAnswers, "the agent answers")
 	return cell, h

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -59,7 +60,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, c.podEvents(), builder.WithPredicates(predicate.NewPredicateFuncs(maybeOurs))).
 		Watches(&v1beta1.Cell{}, c.cellEvents()).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.podsOfNode), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.podsOfClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.podsOfClass), builder.WithPredicates(launchesOtherwise())).
 		WatchesRawSource(source.Channel(c.observers.events, &handler.TypedEnqueueRequestForObject[*corev1.Pod]{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(c)
@@ -126,6 +127,17 @@ func nodeIndexKey(o client.Object) []string {
 // podsOfNode are the pods that were bound to a node before it was seen here.
 func (c *Controller) podsOfNode(ctx context.Context, node client.Object) []reconcile.Request {
 	return c.podsOn(ctx, node.GetName())
+}
+
+// launchesOtherwise lets pass what may have a class grant other wishes, or its
+// cells have another agent.
+func launchesOtherwise() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, wasClass := e.ObjectOld.(*v1beta1.CellClass)
+		is, isClass := e.ObjectNew.(*v1beta1.CellClass)
+		return wasClass && isClass && (!equality.Semantic.DeepEqual(was.Status.Images, is.Status.Images) ||
+			!equality.Semantic.DeepEqual(was.Status.Agents, is.Status.Agents))
+	}})
 }
 
 // podsOfClass are the pods whose wishes the class, having been changed, may

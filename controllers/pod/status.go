@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -194,9 +195,24 @@ func (c *Controller) writeProblem(ctx context.Context, s *scope, status *corev1.
 		return err
 	}
 	if status.Reason != s.pod.Status.Reason || status.Message != s.pod.Status.Message {
-		c.warn(s.pod, status.Reason, status.Message)
+		for _, note := range notes(&s.pod.Status, status) {
+			c.warn(s.pod, status.Reason, note)
+		}
 	}
 	return nil
+}
+
+// notes are the texts of the events about a problem: each volume that cannot be
+// made has one, unless it was told of before.
+func notes(was, is *corev1.PodStatus) []string {
+	if is.Reason != reasonFailedMount {
+		return []string{is.Message}
+	}
+	var told []string
+	if was.Reason == is.Reason {
+		told = strings.Split(was.Message, "\n")
+	}
+	return slices.DeleteFunc(strings.Split(is.Message, "\n"), func(note string) bool { return slices.Contains(told, note) })
 }
 
 // writeStatus patches the pod's status as its node, when it differs.

@@ -69,7 +69,7 @@ func (c *Controller) deliverUnits(ctx context.Context, d unitDelivery) error {
 		return errEnding
 	}
 	if err := updatePod(ctx, d.delivery, parameters); err != nil {
-		return err
+		return orRefusal(ctx, d.delivery, err)
 	}
 	c.noteGiven(d.delivery, nil)
 	return nil

@@ -60,7 +60,7 @@ func (m *machine) done(now time.Time, a action, r result) {
 	switch a.kind {
 	case runSandbox:
 		m.sandbox.end(now, r, time.Second, 30*time.Second)
-		if r.err != nil && !m.stopWanted() {
+		if r.err != nil && r.reason != reasonMount && !m.stopWanted() {
 			m.sandboxFailed(now, r.err)
 		}
 	case pullImage:

@@ -21,6 +21,9 @@ func (a *Agent) runSandbox(ctx context.Context, j job) result {
 	if r := a.checkAddress(j); r.err != nil {
 		return r
 	}
+	if err := a.makeVolumes(j.pod); err != nil {
+		return result{err: err, reason: reasonMount}
+	}
 	a.readyRegistries(ctx, j)
 	if err := a.config.Host.GuardMetadata(metadataAccess(j.pod)); err != nil {
 		return result{err: err}

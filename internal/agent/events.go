@@ -26,6 +26,8 @@ const (
 	eventFailedPostStart = "FailedPostStartHook"
 	eventFailedPreStop   = "FailedPreStopHook"
 	eventHTTPFallback    = "LifecycleHTTPFallback"
+	eventFailedMount     = "FailedMount"
+	eventDNSConfig       = "DNSConfigForming"
 	eventFailedSandbox   = "FailedCreatePodSandBox"
 	eventSandboxChanged  = "SandboxChanged"
 )

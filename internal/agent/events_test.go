@@ -3,6 +3,7 @@ package agent_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -210,5 +211,26 @@ func TestNameOfAnImage(t *testing.T) {
 			t.Errorf("got %+v", waiting)
 		}
 		c.newEvents(0, "spec.containers{main} Warning InspectFailed "+problem, "spec.containers{main} Warning Failed Error: InvalidImageName")
+	})
+}
+
+// TestTooMuchDNS: what of it is left out is told once, not for each container.
+func TestTooMuchDNS(t *testing.T) {
+	inCell(t, func(t *testing.T, c *cell) {
+		pod := newPod(corev1.RestartPolicyNever, `{"main":[{"forever":true}]}`, "main")
+		pod.Spec.DNSPolicy = corev1.DNSNone
+		pod.Spec.DNSConfig = &corev1.PodDNSConfig{Nameservers: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}, Searches: []string{"a", strings.Repeat("x", 254)}}
+		c.update(pod)
+		const main = "spec.containers{main}"
+		c.status()
+		lines, _ := c.events(0)
+		slices.Sort(lines)
+		want := append(append([]string{
+			"Warning DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 10.0.0.1 10.0.0.2 10.0.0.3",
+			"Warning DNSConfigForming Search Line limits were exceeded, some search paths have been omitted, the applied search line is: a",
+		}, created(main)...), pulled(main)...)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(want)), lines); diff != "" {
+			t.Error(diff)
+		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,21 +140,25 @@ func (a *Agent) handleTCP(ctx context.Context, j job, tcp *corev1.TCPSocketActio
 	return nil
 }
 
-// address is where a handler's port is; the pod's own address unless it names a host.
+// address is where a handler's port is; the pod's own address unless it names a
+// host. The errors are the kubelet's, but for a name that is no port's: of that it
+// only says that it is no number.
 func (j *job) address(host string, port intstr.IntOrString) (string, error) {
 	if host == "" {
 		host = j.ip.String()
 	}
 	number := port.IntValue()
 	if port.Type == intstr.String {
-		for _, named := range j.spec.Ports {
-			if named.Name == port.StrVal {
-				number = int(named.ContainerPort)
-			}
+		named := slices.IndexFunc(j.spec.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.StrVal })
+		switch _, err := strconv.Atoi(port.StrVal); {
+		case named >= 0:
+			number = int(j.spec.Ports[named].ContainerPort)
+		case err != nil:
+			return "", fmt.Errorf("port %s not found", port.StrVal)
 		}
 	}
 	if number <= 0 || number > 65535 {
-		return "", fmt.Errorf("couldn't find port %q", port.String())
+		return "", fmt.Errorf("invalid port number: %d", number)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(number)), nil
 }

@@ -24,8 +24,11 @@ type Host interface {
 	// HasPackage says whether a package of that name was deployed.
 	HasPackage(name string) bool
 
+	// MakeVolume makes one of the pod's volumes ready, unless it is.
+	MakeVolume(pod *corev1.Pod, volume *corev1.Volume) error
 	// Mounts makes the volumes ready that a container uses, together with its
-	// hosts file and termination message file, and answers how to mount them.
+	// hosts file and termination message file, and answers how to mount them. Of a
+	// volume that cannot be made the error is a podfields.MountError.
 	Mounts(files ContainerFiles) ([]Mount, error)
 	// VolumeUsage measures what an emptyDir or the volume of a package holds.
 	// fs.ErrNotExist: it has not been made yet.

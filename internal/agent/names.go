@@ -22,23 +22,31 @@ const (
 	resolvedConf = "/run/systemd/resolve/resolv.conf"
 )
 
-// dnsFor is the pod's resolv.conf; nil means that of the cell. For the policies
-// that mean the cluster's DNS the operator puts that into dnsConfig.
-func (a *Agent) dnsFor(pod *corev1.Pod) (*DNS, error) {
-	config := pod.Spec.DNSConfig
-	if config == nil || usesCellDNS(pod) {
-		own, asItIs, err := a.cellDNS(pod.Spec.HostNetwork)
-		if err != nil || config == nil && asItIs {
-			return nil, err
+// dnsFor is the pod's resolv.conf, and what of it is left out since it is too
+// much; nil means that of the cell. For the policies that mean the cluster's DNS
+// the operator puts that into dnsConfig.
+func (a *Agent) dnsFor(pod *corev1.Pod) (dns *DNS, left []string, err error) {
+	config, asItIs := pod.Spec.DNSConfig, false
+	if config == nil || pod.Spec.DNSPolicy != corev1.DNSNone {
+		own, same, err := a.cellDNS(pod.Spec.HostNetwork)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case config == nil || usesCellDNS(pod):
+			asItIs, config = same && config == nil, podfields.MergeDNS(own, config)
+		default:
+			config = podfields.WithCellSearches(pod, own.Searches)
 		}
-		config = podfields.MergeDNS(own, config)
 	}
-	config = podfields.LimitDNS(config)
-	dns := &DNS{Servers: config.Nameservers, Searches: config.Searches}
+	config, left = podfields.LimitDNS(config)
+	if asItIs && len(left) == 0 {
+		return nil, nil, nil
+	}
+	dns = &DNS{Servers: config.Nameservers, Searches: config.Searches}
 	for _, option := range config.Options {
 		dns.Options = append(dns.Options, podfields.OptionText(option))
 	}
-	return dns, nil
+	return dns, left, nil
 }
 
 // usesCellDNS says whether dnsConfig is added to the cell's own. ClusterFirst
@@ -99,7 +107,7 @@ func parseResolvConf(r io.Reader) (*corev1.PodDNSConfig, error) {
 		case "nameserver":
 			config.Nameservers = append(config.Nameservers, fields[1])
 		case "search", "domain":
-			config.Searches = fields[1:]
+			config.Searches = searchesOf(fields[1:])
 		case "options":
 			for _, field := range fields[1:] {
 				config.Options = append(config.Options, optionOf(field))
@@ -107,6 +115,18 @@ func parseResolvConf(r io.Reader) (*corev1.PodDNSConfig, error) {
 		}
 	}
 	return config, lines.Err()
+}
+
+// searchesOf leaves out the dot at the end, so that a domain counts once, and
+// the root, which stands for no search.
+func searchesOf(domains []string) []string {
+	var searches []string
+	for _, domain := range domains {
+		if domain = strings.TrimSuffix(domain, "."); domain != "" {
+			searches = append(searches, domain)
+		}
+	}
+	return searches
 }
 
 func optionOf(text string) corev1.PodDNSConfigOption {

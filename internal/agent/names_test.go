@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/internal/podfields"
 )
@@ -36,6 +37,9 @@ func TestWhoseDNS(t *testing.T) {
 	a := &Agent{config: Config{Host: cellWithFiles{files: map[string]string{
 		"/etc/resolv.conf": "nameserver 10.9.9.53\nsearch near\noptions ndots:2 edns0\n"}}}}
 	five := "5"
+	clusters := podfields.ClusterSearches("team", "cluster.local")
+	cluster := &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10"}, Searches: append(clusters[:3:3], "far")}
+	behind := &DNS{Servers: []string{"10.96.0.10"}, Searches: append(clusters[:3:3], "near", "far")}
 	config := &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10"}, Searches: []string{"far"}, Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &five}}}
 	added := &DNS{Servers: []string{"10.9.9.53", "10.96.0.10"}, Searches: []string{"near", "far"}, Options: []string{"edns0", "ndots:5"}}
 	exactly := &DNS{Servers: []string{"10.96.0.10"}, Searches: []string{"far"}, Options: []string{"ndots:5"}}
@@ -53,8 +57,11 @@ func TestWhoseDNS(t *testing.T) {
 		{corev1.DNSClusterFirst, true, config, added},
 		{corev1.DNSClusterFirstWithHostNet, true, config, exactly},
 		{corev1.DNSNone, true, config, exactly},
+		{corev1.DNSClusterFirst, false, cluster, behind},
+		{corev1.DNSClusterFirstWithHostNet, true, cluster, behind},
+		{corev1.DNSNone, false, cluster, &DNS{Servers: cluster.Nameservers, Searches: cluster.Searches}},
 	} {
-		got, err := a.dnsFor(&corev1.Pod{Spec: corev1.PodSpec{DNSPolicy: test.policy, HostNetwork: test.hostNetwork, DNSConfig: test.config}})
+		got, _, err := a.dnsFor(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team"}, Spec: corev1.PodSpec{DNSPolicy: test.policy, HostNetwork: test.hostNetwork, DNSConfig: test.config}})
 		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 			t.Errorf("%s, hostNetwork %t: %v, %s", test.policy, test.hostNetwork, err, diff)
 		}
@@ -79,11 +86,15 @@ func TestServersOfTheCellItself(t *testing.T) {
 		{resolved, true, nil, nil},
 		{map[string]string{resolvConf: stub}, false, nil, nil},
 		{map[string]string{resolvConf: asked, resolvedConf: stub}, false, nil, nil},
+		{map[string]string{resolvConf: "nameserver 10.0.0.2\nsearch .\n"}, false, &corev1.PodDNSConfig{Searches: []string{"a"}},
+			&DNS{Servers: []string{"10.0.0.2"}, Searches: []string{"a"}}},
+		{map[string]string{resolvConf: "nameserver 1.1.1.1\nnameserver 1.1.1.2\nnameserver 1.1.1.3\nnameserver 1.1.1.4\nsearch a.\n"}, false, nil,
+			&DNS{Servers: []string{"1.1.1.1", "1.1.1.2", "1.1.1.3"}, Searches: []string{"a"}}},
 		{nil, false, nil, nil},
 		{nil, false, &corev1.PodDNSConfig{Searches: []string{"a"}}, &DNS{Searches: []string{"a"}}},
 	} {
 		a := &Agent{config: Config{Host: cellWithFiles{files: test.files}}}
-		got, err := a.dnsFor(&corev1.Pod{Spec: corev1.PodSpec{DNSPolicy: corev1.DNSDefault, HostNetwork: test.hostNetwork, DNSConfig: test.config}})
+		got, _, err := a.dnsFor(&corev1.Pod{Spec: corev1.PodSpec{DNSPolicy: corev1.DNSDefault, HostNetwork: test.hostNetwork, DNSConfig: test.config}})
 		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 			t.Errorf("%v, hostNetwork %t: %v, %s", test.files, test.hostNetwork, err, diff)
 		}
@@ -98,7 +109,7 @@ func FuzzResolvConf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		limited := podfields.LimitDNS(podfields.MergeDNS(config, config))
+		limited, _ := podfields.LimitDNS(podfields.MergeDNS(config, config))
 		if len(limited.Nameservers) > 3 || len(limited.Searches) > 32 {
 			t.Errorf("%+v", limited)
 		}

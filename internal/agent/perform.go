@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -149,7 +150,11 @@ func (a *Agent) pull(ctx context.Context, j job, name string) result {
 // startContainer makes a container and starts it, and tells of both.
 func (a *Agent) startContainer(ctx context.Context, j job) result {
 	id, r := a.createAndStart(ctx, j)
-	if r.err != nil && ctx.Err() == nil {
+	switch {
+	case r.err == nil, ctx.Err() != nil:
+	case r.reason == reasonMount:
+		a.tell("", corev1.EventTypeWarning, eventFailedMount, "%v", r.err)
+	default:
 		text := r.err.Error()
 		if id != "" {
 			// As the kubelet does, so that the same failure has the same words.
@@ -163,6 +168,9 @@ func (a *Agent) startContainer(ctx context.Context, j job) result {
 // createAndStart answers the container's ID as soon as it has one.
 func (a *Agent) createAndStart(ctx context.Context, j job) (string, result) {
 	spec, err := a.containerSpec(ctx, j)
+	if failed := (*podfields.MountError)(nil); errors.As(err, &failed) {
+		return "", result{err: err, reason: reasonMount}
+	}
 	if err != nil {
 		return "", result{err: err, reason: reasonCreateConfig}
 	}
@@ -228,9 +236,14 @@ func (a *Agent) containerSpec(ctx context.Context, j job) (ContainerSpec, error)
 }
 
 func (a *Agent) sandboxSpec(j job, attempt uint32) (SandboxSpec, error) {
-	dns, err := a.dnsFor(j.pod)
+	dns, left, err := a.dnsFor(j.pod)
 	if err != nil {
 		return SandboxSpec{}, err
+	}
+	if j.kind == runSandbox { // of which there is one, and of containers many
+		for _, what := range left {
+			a.tell("", corev1.EventTypeWarning, eventDNSConfig, "%s", what)
+		}
 	}
 	hostname, err := podfields.Nodename(j.pod)
 	if err != nil && !j.pod.Spec.HostNetwork { // else the name is the cell's

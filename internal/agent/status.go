@@ -23,6 +23,8 @@ const (
 	reasonPostStart       = "PostStartHookError"
 	reasonRunContainer    = "RunContainerError"
 	reasonStatusUnknown   = "ContainerStatusUnknown"
+	// reasonMount is no waiting reason: a kubelet tells of volumes by events alone.
+	reasonMount = eventFailedMount
 	// reasonAddressTaken is Kip's own: the pod's address is the cell's by mistake.
 	reasonAddressTaken = "PodAddressTaken"
 )
@@ -166,13 +168,21 @@ func (m *machine) waiting(now time.Time, c *containerState) *corev1.ContainerSta
 	case c.pull.problem != nil:
 		return pullWaiting(now, c)
 	case c.start.problem != nil && !ended:
-		return &corev1.ContainerStateWaiting{Reason: c.start.problem.reason, Message: c.start.problem.message}
+		return m.waitingFor(c.start.problem)
 	case ended:
 		return nil
 	case m.sandbox.problem != nil:
-		return &corev1.ContainerStateWaiting{Reason: cmp.Or(m.sandbox.problem.reason, m.startReason()), Message: m.sandbox.problem.message}
+		return m.waitingFor(m.sandbox.problem)
 	}
 	return &corev1.ContainerStateWaiting{Reason: m.startReason()}
+}
+
+// waitingFor shows what keeps a container from being started.
+func (m *machine) waitingFor(p *problem) *corev1.ContainerStateWaiting {
+	if p.reason == reasonMount {
+		return &corev1.ContainerStateWaiting{Reason: m.startReason()}
+	}
+	return &corev1.ContainerStateWaiting{Reason: cmp.Or(p.reason, m.startReason()), Message: p.message}
 }
 
 // startReason is why a container waits that nothing keeps from being started.

@@ -117,7 +117,7 @@ func TestDNS(t *testing.T) {
 		{corev1.PodSpec{DNSPolicy: corev1.DNSDefault, DNSConfig: config}, &DNS{
 			Servers: []string{"1.1.1.1", "2.2.2.2", "3.3.3.3"}, Searches: []string{"a", "b", "c"}, Options: []string{"edns0", "ndots:5", "rotate"}}},
 	} {
-		got, err := a.dnsFor(&corev1.Pod{Spec: test.spec})
+		got, _, err := a.dnsFor(&corev1.Pod{Spec: test.spec})
 		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 			t.Errorf("%v: %v %s", test.spec.DNSPolicy, err, diff)
 		}

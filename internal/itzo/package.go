@@ -13,15 +13,22 @@ import (
 // agents skip entries that do not.
 const packageRoot = "ROOTFS/"
 
-// PackageFile is one regular file of a package.
+// PackageFile is one regular file of a package, or the package's directory.
 type PackageFile struct {
+	// Dir says that it is the directory; it has no Path and no Data, and comes
+	// before the files.
+	Dir bool `json:",omitempty"`
 	// Path is relative, without "..".
 	Path string
-	// Mode is the permission bits, e.g. 0o644. Old agents clear 0o022.
+	// Mode is the permission bits, e.g. 0o644; of the directory also SetGID, with
+	// which all that is below belongs to its group. Old agents clear 0o022.
 	Mode     int64
 	UID, GID int
 	Data     []byte
 }
+
+// SetGID is the bit of a mode that hands a directory's group on (tar(5), inode(7)).
+const SetGID = 0o2000
 
 // WritePackage writes a package: the gzip-compressed tar that deploy takes. No
 // files at all make an empty directory, which volumes need to exist.
@@ -47,16 +54,12 @@ func writePackage(w io.Writer, files []PackageFile, directory *tar.Header) error
 		}
 	}
 	for _, file := range files {
-		if err := CheckPackagePath(file.Path); err != nil {
-			return err
-		}
-		header := &tar.Header{
-			Typeflag: tar.TypeReg,
-			Name:     packageRoot + file.Path,
-			Mode:     file.Mode,
-			Uid:      file.UID,
-			Gid:      file.GID,
-			Size:     int64(len(file.Data)),
+		header := &tar.Header{Typeflag: tar.TypeDir, Name: packageRoot, Mode: file.Mode, Uid: file.UID, Gid: file.GID}
+		if !file.Dir {
+			if err := CheckPackagePath(file.Path); err != nil {
+				return err
+			}
+			header.Typeflag, header.Name, header.Size = tar.TypeReg, packageRoot+file.Path, int64(len(file.Data))
 		}
 		if err := archive.WriteHeader(header); err != nil {
 			return fmt.Errorf("packing %s: %w", file.Path, err)

@@ -15,6 +15,7 @@ import (
 
 func TestWritePackage(t *testing.T) {
 	files := []itzo.PackageFile{
+		{Dir: true, Mode: 0o2755, GID: 7, Data: []byte{}},
 		{Path: "key", Mode: 0o644, Data: []byte("value")},
 		{Path: "etc/resolv.conf", Mode: 0o400, UID: 1, GID: 2, Data: []byte{}},
 	}
@@ -39,10 +40,10 @@ func TestWritePackage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, itzo.PackageFile{Path: header.Name, Mode: header.Mode, UID: header.Uid, GID: header.Gid, Data: data})
+		got = append(got, itzo.PackageFile{Dir: header.Typeflag == tar.TypeDir, Path: header.Name, Mode: header.Mode, UID: header.Uid, GID: header.Gid, Data: data})
 	}
 	// Agents take no entry whose name begins otherwise.
-	files[0].Path, files[1].Path = "ROOTFS/key", "ROOTFS/etc/resolv.conf"
+	files[0].Path, files[1].Path, files[2].Path = "ROOTFS/", "ROOTFS/key", "ROOTFS/etc/resolv.conf"
 	if diff := cmp.Diff(files, got); diff != "" {
 		t.Error(diff)
 	}

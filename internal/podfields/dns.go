@@ -36,16 +36,49 @@ func MergeDNS(base, own *corev1.PodDNSConfig) *corev1.PodDNSConfig {
 	return merged
 }
 
-// LimitDNS cuts a configuration to what counts of it.
-func LimitDNS(config *corev1.PodDNSConfig) *corev1.PodDNSConfig {
-	searches := slices.Clone(config.Searches[:min(len(config.Searches), maxSearches)])
+// LimitDNS cuts a configuration to what counts of it, and says in the kubelet's
+// words what was left out; nil: nothing.
+func LimitDNS(config *corev1.PodDNSConfig) (limited *corev1.PodDNSConfig, left []string) {
+	limited = &corev1.PodDNSConfig{
+		Nameservers: config.Nameservers[:min(len(config.Nameservers), maxNameservers)],
+		Searches:    limitSearches(config.Searches),
+		Options:     config.Options,
+	}
+	if len(limited.Nameservers) < len(config.Nameservers) {
+		left = append(left, "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "+
+			strings.Join(limited.Nameservers, " "))
+	}
+	if len(limited.Searches) < len(config.Searches) {
+		left = append(left, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+
+			strings.Join(limited.Searches, " "))
+	}
+	return limited, left
+}
+
+func limitSearches(all []string) []string {
+	searches := slices.Clone(all[:min(len(all), maxSearches)])
 	searches = slices.DeleteFunc(searches, func(search string) bool { return len(search) > maxSearch })
 	for len(strings.Join(searches, " ")) > maxSearchLine {
 		searches = searches[:len(searches)-1]
 	}
-	return &corev1.PodDNSConfig{
-		Nameservers: config.Nameservers[:min(len(config.Nameservers), maxNameservers)], Searches: searches, Options: config.Options,
+	return searches
+}
+
+// ClusterSearches are the domains in which a pod finds a cluster's services.
+func ClusterSearches(namespace, clusterDomain string) []string {
+	services := "svc." + clusterDomain
+	return []string{namespace + "." + services, services, clusterDomain}
+}
+
+// WithCellSearches is a pod's dnsConfig as it came with the cluster's domains
+// first, and with the cell's own behind those, where a kubelet has its host's.
+// Without the cluster's it is answered as it is.
+func WithCellSearches(pod *corev1.Pod, cells []string) *corev1.PodDNSConfig {
+	config, clusters := pod.Spec.DNSConfig, ClusterSearches(pod.Namespace, clusterDomain(pod))
+	if len(config.Searches) < len(clusters) || !slices.Equal(config.Searches[:len(clusters)], clusters) {
+		return config
 	}
+	return MergeDNS(&corev1.PodDNSConfig{Searches: slices.Concat(clusters, cells)}, config)
 }
 
 // OptionText is an option as it stands in resolv.conf.

@@ -48,9 +48,40 @@ func TestLimitDNS(t *testing.T) {
 		"a domain too long":     {[]string{"a", strings.Repeat("x", 254), "b"}, 2},
 		"too long and too many": {append(numbered(31, 3), strings.Repeat("x", 254), "b"), 31},
 	} {
-		got := podfields.LimitDNS(&corev1.PodDNSConfig{Nameservers: numbered(4, 1), Searches: test.searches})
+		got, left := podfields.LimitDNS(&corev1.PodDNSConfig{Nameservers: numbered(4, 1), Searches: test.searches})
 		if len(got.Searches) != test.want || len(got.Nameservers) != 3 {
 			t.Errorf("%s: %d searches and %d servers are left, want %d", what, len(got.Searches), len(got.Nameservers), test.want)
+		}
+		said := []string{"Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 0 1 2"}
+		if test.want < len(test.searches) {
+			said = append(said, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+strings.Join(got.Searches, " "))
+		}
+		if diff := cmp.Diff(said, left); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	if _, left := podfields.LimitDNS(&corev1.PodDNSConfig{Nameservers: numbered(3, 1), Searches: numbered(32, 3)}); left != nil {
+		t.Errorf("within the limits: %q", left)
+	}
+}
+
+// TestWithCellSearches: the cell's domains come behind the cluster's, before the
+// pod's own, and nowhere else.
+func TestWithCellSearches(t *testing.T) {
+	clusters := podfields.ClusterSearches("team", "corp.example")
+	for _, test := range []struct{ searches, cells, want []string }{
+		{clusters, []string{"ec2.internal"}, append(clusters[:3:3], "ec2.internal")},
+		{append(clusters[:3:3], "mine", "ec2.internal"), []string{"near", "ec2.internal", "corp.example"}, append(clusters[:3:3], "near", "ec2.internal", "mine")},
+		{clusters, nil, clusters},
+		{[]string{"mine"}, []string{"near"}, []string{"mine"}},
+		{[]string{"svc.corp.example", "corp.example", "mine"}, []string{"near"}, []string{"svc.corp.example", "corp.example", "mine"}},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team"}, Spec: corev1.PodSpec{DNSConfig: &corev1.PodDNSConfig{
+			Nameservers: []string{"10.96.0.10"}, Searches: test.searches, Options: []corev1.PodDNSConfigOption{{Name: "edns0"}}}}}
+		want := pod.Spec.DNSConfig.DeepCopy()
+		want.Searches = test.want
+		if diff := cmp.Diff(want, podfields.WithCellSearches(pod, test.cells)); diff != "" {
+			t.Errorf("%q behind %q: %s", test.cells, test.searches, diff)
 		}
 	}
 }

@@ -21,7 +21,8 @@ const ndots = "5"
 // WithDNS answers the pod as its agent is to have it: where its dnsPolicy means
 // the cluster's DNS, that is in its dnsConfig before what the pod adds. Without
 // one to mean, as with a kubelet that knows none, it is policy Default: the
-// cell's own name servers. A pod that needs no change is answered as it is.
+// cell's own name servers. A pod that needs no change is answered as it is. What
+// is more than counts is left out by whoever writes resolv.conf.
 func WithDNS(pod *corev1.Pod, cluster *ClusterDNS) *corev1.Pod {
 	policy := pod.Spec.DNSPolicy
 	switch {
@@ -35,12 +36,12 @@ func WithDNS(pod *corev1.Pod, cluster *ClusterDNS) *corev1.Pod {
 		pod.Spec.DNSPolicy = corev1.DNSDefault
 		return pod
 	}
-	dots, services := ndots, "svc."+cluster.Domain
+	dots := ndots
 	pod = pod.DeepCopy()
-	pod.Spec.DNSConfig = podfields.LimitDNS(podfields.MergeDNS(&corev1.PodDNSConfig{
+	pod.Spec.DNSConfig = podfields.MergeDNS(&corev1.PodDNSConfig{
 		Nameservers: slices.Clone(cluster.Servers),
-		Searches:    []string{pod.Namespace + "." + services, services, cluster.Domain},
+		Searches:    podfields.ClusterSearches(pod.Namespace, cluster.Domain),
 		Options:     []corev1.PodDNSConfigOption{{Name: "ndots", Value: &dots}},
-	}, pod.Spec.DNSConfig))
+	}, pod.Spec.DNSConfig)
 	return pod
 }

@@ -16,7 +16,7 @@ func TestWithDNS(t *testing.T) {
 	own := &corev1.PodDNSConfig{Nameservers: []string{"10.9.9.9", "10.9.9.8"}, Searches: []string{"mine"}, Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}}}
 	clusters := &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10", "fd00::a"}, Searches: []string{"team.svc.corp.example", "svc.corp.example", "corp.example"},
 		Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &five}}}
-	both := &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10", "fd00::a", "10.9.9.9"}, Searches: append(clusters.Searches[:3:3], "mine"),
+	both := &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10", "fd00::a", "10.9.9.9", "10.9.9.8"}, Searches: append(clusters.Searches[:3:3], "mine"),
 		Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}}}
 	const first, hostNet, standard, none = corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone
 	for _, test := range []struct {

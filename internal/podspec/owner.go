@@ -1,6 +1,8 @@
 package podspec
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"kip.elotl.co/internal/itzo"
@@ -10,7 +12,10 @@ import (
 // delivered, as with a kubelet.
 const groupReads = 0o440
 
-// owned gives the files to the pod's fsGroup, if it has one.
+// groupDirectory is the mode of the directory that holds them.
+const groupDirectory = itzo.SetGID | 0o755
+
+// owned gives the files and their directories to the pod's fsGroup, if it has one.
 func owned(pod *corev1.Pod, files []itzo.PackageFile) []itzo.PackageFile {
 	group := fsGroup(pod)
 	if group == nil {
@@ -20,7 +25,7 @@ func owned(pod *corev1.Pod, files []itzo.PackageFile) []itzo.PackageFile {
 		files[i].GID = int(*group)
 		files[i].Mode |= groupReads
 	}
-	return files
+	return slices.Insert(files, 0, itzo.PackageFile{Dir: true, GID: int(*group), Mode: groupDirectory})
 }
 
 func fsGroup(pod *corev1.Pod) *int64 {

@@ -20,12 +20,12 @@ func TestOwners(t *testing.T) {
 	}{
 		"nobody": {none, []int64{none}, []itzo.PackageFile{file("key", 0o400, "ann"), file("token", 0o644, "token")}},
 		"a group": {1000, []int64{none}, []itzo.PackageFile{
-			{Path: "key", Mode: 0o440, GID: 1000, Data: []byte("ann")}, {Path: "token", Mode: 0o640, GID: 1000, Data: []byte("token")}}},
+			{Dir: true, Mode: 0o2755, GID: 1000}, {Path: "key", Mode: 0o440, GID: 1000, Data: []byte("ann")}, {Path: "token", Mode: 0o640, GID: 1000, Data: []byte("token")}}},
 		"one user":      {none, []int64{7, 7}, []itzo.PackageFile{file("key", 0o400, "ann"), {Path: "token", Mode: 0o600, UID: 7, Data: []byte("token")}}},
 		"two users":     {none, []int64{7, 8}, []itzo.PackageFile{file("key", 0o400, "ann"), file("token", 0o644, "token")}},
 		"one says none": {none, []int64{7, none}, []itzo.PackageFile{file("key", 0o400, "ann"), file("token", 0o644, "token")}},
 		"both": {1000, []int64{7}, []itzo.PackageFile{
-			{Path: "key", Mode: 0o440, GID: 1000, Data: []byte("ann")}, {Path: "token", Mode: 0o640, UID: 7, GID: 1000, Data: []byte("token")}}},
+			{Dir: true, Mode: 0o2755, GID: 1000}, {Path: "key", Mode: 0o440, GID: 1000, Data: []byte("ann")}, {Path: "token", Mode: 0o640, UID: 7, GID: 1000, Data: []byte("token")}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -230,7 +230,7 @@ func ownMounts(files []ownFile, own []itzo.VolumeMount) []itzo.VolumeMount {
 }
 
 func resolvConf(config *corev1.PodDNSConfig) string {
-	config = podfields.LimitDNS(config)
+	config, _ = podfields.LimitDNS(config)
 	var out strings.Builder
 	for _, server := range config.Nameservers {
 		fmt.Fprintf(&out, "nameserver %s\n", server)

@@ -1,11 +1,14 @@
 package podspec
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kip.elotl.co/internal/itzo"
@@ -46,27 +49,54 @@ type MissingError struct {
 	Kind Kind
 	Name string
 	Key  string // empty when the whole object is missing
+	// Mounts tells in the kubelet's words of each volume that cannot be made; the
+	// first lacks this. None: an environment does.
+	Mounts []string
 }
 
 func (e *MissingError) Error() string {
+	if len(e.Mounts) > 0 {
+		return strings.Join(e.Mounts, "\n")
+	}
 	if e.Key != "" {
 		return fmt.Sprintf("%s: %s %q has no key %q", e.Path, e.Kind, e.Name, e.Key)
 	}
 	return fmt.Sprintf("%s: %s %q does not exist", e.Path, e.Kind, e.Name)
 }
 
+// asMountError is what a kubelet says of it where a volume lacks it.
+func (e *MissingError) asMountError() error {
+	switch {
+	case e.Key == "":
+		return fmt.Errorf("%s %q not found", strings.ToLower(string(e.Kind)), e.Name)
+	case e.Kind == KindSecret:
+		return fmt.Errorf("references non-existent secret key: %s", e.Key)
+	}
+	return fmt.Errorf("configmap references non-existent config key: %s", e.Key)
+}
+
 // Packages makes the content of every volume that is delivered to the cell:
-// configMap, secret, downwardAPI and projected ones, in the spec's order.
+// configMap, secret, downwardAPI and projected ones, in the spec's order. A
+// MissingError is about all of them.
 func Packages(pod *corev1.Pod, objects Objects) ([]Package, error) {
 	var packages []Package
+	var lacking *MissingError
 	for i := range pod.Spec.Volumes {
 		made, err := PackageOf(pod, i, objects)
-		if err != nil {
+		missing := (*MissingError)(nil)
+		switch {
+		case errors.As(err, &missing) && lacking == nil:
+			lacking = missing
+		case missing != nil:
+			lacking.Mounts = append(lacking.Mounts, missing.Mounts...)
+		case err != nil:
 			return nil, err
-		}
-		if made != nil {
+		case made != nil:
 			packages = append(packages, *made)
 		}
+	}
+	if lacking != nil {
+		return nil, lacking
 	}
 	return packages, nil
 }
@@ -80,6 +110,9 @@ func PackageOf(pod *corev1.Pod, index int, objects Objects) (*Package, error) {
 	if err != nil || !delivered {
 		return nil, err
 	}
+	if len(builder.missing) > 0 {
+		return nil, builder.lacking(volume.Name)
+	}
 	return &Package{Name: volume.Name, Files: owned(pod, builder.sorted())}, nil
 }
 
@@ -92,6 +125,19 @@ type volumeBuilder struct {
 	pod     *corev1.Pod
 	objects Objects
 	files   []itzo.PackageFile
+	missing []*MissingError
+}
+
+// lacking is about all that the volume of that name lacks.
+func (b *volumeBuilder) lacking(volume string) *MissingError {
+	errs := make([]error, len(b.missing))
+	for i, missing := range b.missing {
+		errs[i] = missing.asMountError()
+	}
+	failed := podfields.MountError{Volume: volume, Err: utilerrors.NewAggregate(errs)}
+	lacking := b.missing[0]
+	lacking.Mounts = []string{failed.Error()}
+	return lacking
 }
 
 // sorted gives the files by path; of two with the same path the later wins, as
@@ -187,7 +233,8 @@ func (b *volumeBuilder) configMap(name string, items []corev1.KeyToPath, optiona
 			content[key] = value
 		}
 	}
-	return b.keys(content, MissingError{Path: at, Kind: KindConfigMap, Name: name}, items, optional, mode)
+	b.keys(content, &MissingError{Path: at, Kind: KindConfigMap, Name: name}, items, optional, mode)
+	return nil
 }
 
 func (b *volumeBuilder) secret(name string, items []corev1.KeyToPath, optional *bool, mode int64, at *field.Path) error {
@@ -202,23 +249,25 @@ func (b *volumeBuilder) secret(name string, items []corev1.KeyToPath, optional *
 			content = map[string][]byte{}
 		}
 	}
-	return b.keys(content, MissingError{Path: at, Kind: KindSecret, Name: name}, items, optional, mode)
+	b.keys(content, &MissingError{Path: at, Kind: KindSecret, Name: name}, items, optional, mode)
+	return nil
 }
 
-// keys places the keys of an object; nil content: it does not exist.
-func (b *volumeBuilder) keys(content map[string][]byte, missing MissingError, items []corev1.KeyToPath, optional *bool, mode int64) error {
+// keys places the keys of an object, or notes the first that is missing; nil
+// content: the object does not exist.
+func (b *volumeBuilder) keys(content map[string][]byte, missing *MissingError, items []corev1.KeyToPath, optional *bool, mode int64) {
 	mayMiss := isTrue(optional)
 	if content == nil {
-		if mayMiss {
-			return nil
+		if !mayMiss {
+			b.missing = append(b.missing, missing)
 		}
-		return &missing
+		return
 	}
 	if len(items) == 0 {
 		for key, value := range content {
 			b.file(key, value, mode)
 		}
-		return nil
+		return
 	}
 	for i, item := range items {
 		value, ok := content[item.Key]
@@ -227,7 +276,8 @@ func (b *volumeBuilder) keys(content map[string][]byte, missing MissingError, it
 				continue
 			}
 			missing.Path, missing.Key = missing.Path.Child("items").Index(i), item.Key
-			return &missing
+			b.missing = append(b.missing, missing)
+			return
 		}
 		itemMode := mode
 		if item.Mode != nil {
@@ -235,7 +285,6 @@ func (b *volumeBuilder) keys(content map[string][]byte, missing MissingError, it
 		}
 		b.file(item.Path, value, itemMode)
 	}
-	return nil
 }
 
 func (b *volumeBuilder) file(name string, data []byte, mode int64) {

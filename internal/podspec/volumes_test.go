@@ -190,24 +190,48 @@ func TestMissing(t *testing.T) {
 		volume corev1.VolumeSource
 		want   string
 	}{
-		"configMap":     {corev1.VolumeSource{ConfigMap: configMap("absent")}, `spec.volumes[1].configMap: ConfigMap "absent" does not exist`},
-		"configMap key": {corev1.VolumeSource{ConfigMap: key}, `spec.volumes[1].configMap.items[1]: ConfigMap "settings" has no key "absent"`},
-		"secret":        {corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "absent"}}, `spec.volumes[1].secret: Secret "absent" does not exist`},
+		"configMap":     {corev1.VolumeSource{ConfigMap: configMap("absent")}, `configmap "absent" not found`},
+		"configMap key": {corev1.VolumeSource{ConfigMap: key}, `configmap references non-existent config key: absent`},
+		"secret":        {corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "absent"}}, `secret "absent" not found`},
 		"secret key": {corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "empty", Items: []corev1.KeyToPath{{Key: "k", Path: "p"}}}},
-			`spec.volumes[1].secret.items[0]: Secret "empty" has no key "k"`},
+			`references non-existent secret key: k`},
 		"projected configMap": {projected(corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "absent"}}}),
-			`spec.volumes[1].projected.sources[1].configMap: ConfigMap "absent" does not exist`},
+			`configmap "absent" not found`},
 		"projected secret key": {projected(corev1.VolumeProjection{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "login"}, Items: []corev1.KeyToPath{{Key: "k", Path: "p"}}}}),
-			`spec.volumes[1].projected.sources[1].secret.items[0]: Secret "login" has no key "k"`},
+			`references non-existent secret key: k`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := podspec.Packages(podWith(corev1.VolumeSource{ConfigMap: configMap("settings")}, test.volume), world())
 			var missing *podspec.MissingError
-			if !errors.As(err, &missing) || missing.Error() != test.want {
-				t.Errorf("%v, want %s", err, test.want)
+			if want := `MountVolume.SetUp failed for volume "volume-b" : ` + test.want; !errors.As(err, &missing) || missing.Error() != want {
+				t.Errorf("%v, want %s", err, want)
 			}
 		})
+	}
+}
+
+// TestMissingInSeveral: each volume has its line, with all that it lacks; what is
+// waited for is what the first lacks.
+func TestMissingInSeveral(t *testing.T) {
+	several := corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "one"}}},
+		{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}},
+		{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "two"}}},
+		{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "three"}, Optional: ptr(true)}},
+	}}}
+	pod := podWith(corev1.VolumeSource{ConfigMap: configMap("settings")}, several, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "four"}})
+	packages, err := podspec.Packages(pod, world())
+	want := &podspec.MissingError{Kind: podspec.KindConfigMap, Name: "one", Mounts: []string{
+		`MountVolume.SetUp failed for volume "volume-b" : [configmap "one" not found, secret "two" not found]`,
+		`MountVolume.SetUp failed for volume "volume-c" : secret "four" not found`,
+	}}
+	missing := &podspec.MissingError{}
+	if errors.As(err, &missing) {
+		missing.Path = nil
+	}
+	if diff := cmp.Diff(want, missing); diff != "" || packages != nil {
+		t.Errorf("%v, %s", packages, diff)
 	}
 }
 

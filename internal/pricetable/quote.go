@@ -140,7 +140,7 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 // would refuse the pod.
 func specOf(pod *corev1.Pod, class *v1beta1.CellClass) (v1beta1.CellSpec, error) {
 	var reasons []error
-	for _, r := range []*admission.Refusal{admission.Pod(pod, admission.ExpectedAgent()), admission.Daemon(pod, class)} {
+	for _, r := range []*admission.Refusal{admission.Pod(pod, admission.ExpectedAgent()), admission.KnownAgents(pod, class), admission.Daemon(pod, class)} {
 		if r != nil {
 			reasons = append(reasons, errors.New(r.Message))
 		}

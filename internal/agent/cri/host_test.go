@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,4 +215,32 @@ func testNonRoot(t *testing.T, c *cell) {
 		return waiting != nil && waiting.Reason == "CreateContainerConfigError" && waiting.Message ==
 			fmt.Sprintf("container has runAsNonRoot and image will run as root (pod: %q, container: main)", "web_default("+string(pod.UID)+")")
 	})
+}
+
+// told says whether there was an event for a reason.
+func (c *cell) told(reason string) bool {
+	c.t.Helper()
+	first := int64(0)
+	reply, err := c.client.Poll(c.t.Context(), itzo.StatusQuery{Events: &first})
+	must(c.t, err)
+	return slices.ContainsFunc(reply.Events, func(e itzo.Event) bool { return e.Reason == reason })
+}
+
+// testFailedMount: a hostPath of the wrong kind keeps the pod's sandbox from being
+// made, in the kubelet's words, until it is of the right one.
+func testFailedMount(t *testing.T, c *cell) {
+	directory := corev1.HostPathDirectory
+	path := filepath.Join(t.TempDir(), "data")
+	must(t, os.WriteFile(path, nil, 0o600))
+	pod := withVolume(newPod(corev1.RestartPolicyNever, shell("main", "true")), "data",
+		corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &directory}}, "/data")
+	c.run(pod)
+	status := c.wait("the pod waits and says why", func(*corev1.PodStatus) bool { return c.told("FailedMount") })
+	if waiting := statusOf(status, "main").State.Waiting; waiting == nil || waiting.Reason != "ContainerCreating" || waiting.Message != "" {
+		t.Errorf("got %+v", waiting)
+	}
+	c.wantEvents(` Warning FailedMount MountVolume.SetUp failed for volume "data" : hostPath type check failed: ` + path + " is not a directory")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o755))
+	c.waitPhase(corev1.PodSucceeded)
 }

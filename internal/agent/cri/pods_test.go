@@ -56,6 +56,7 @@ func testPods(t *testing.T, dir string) {
 		"network and files": testNetworkAndFiles,
 		"out of memory":     testOutOfMemory,
 		"what cannot start": testCannotStart,
+		"failed mount":      testFailedMount,
 		"sandbox dies":      testSandboxDies,
 		"no metadata":       testMetadata,
 		"metadata":          testMetadataOfProfile,

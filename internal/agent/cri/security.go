@@ -12,14 +12,20 @@ import (
 	"kip.elotl.co/internal/agent"
 )
 
+// cpuDir is where the kernel shows the CPUs.
+const cpuDir = "/sys/devices/system/cpu"
+
 // What containers that are not privileged see nothing of, and may only read:
-// the kubelet's lists.
-func maskedPaths() []string {
-	return []string{
+// the kubelet's lists. How often each of the CPUs in cpus was too hot tells what
+// others do on the machine.
+func maskedPaths(cpus string) []string {
+	masked := []string{
 		"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
 		"/sys/devices/virtual/powercap",
 	}
+	hot, _ := filepath.Glob(filepath.Join(cpus, "cpu[0-9]*", "thermal_throttle")) // it fails for bad patterns only
+	return append(masked, hot...)
 }
 
 func readonlyPaths() []string {
@@ -89,7 +95,7 @@ func containerSecurity(spec agent.ContainerSpec, seccompDir string) *runtimeapi.
 	pod, container := spec.Sandbox.Pod, spec.Container
 	context := &runtimeapi.LinuxContainerSecurityContext{
 		NamespaceOptions: namespaces(pod),
-		MaskedPaths:      maskedPaths(),
+		MaskedPaths:      maskedPaths(cpuDir),
 		ReadonlyPaths:    readonlyPaths(),
 		Apparmor:         appArmor(appArmorProfile(pod, container)),
 	}

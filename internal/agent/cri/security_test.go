@@ -1,6 +1,9 @@
 package cri
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +78,25 @@ func TestProfiles(t *testing.T) {
 	}
 	if unset := securityOf(&corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{}}}}, 0); unset.Apparmor != nil {
 		t.Errorf("AppArmor where none is named: %+v", unset.Apparmor)
+	}
+}
+
+// TestMaskedCPUs: the counters of the CPUs that have some, and nothing that is not there.
+func TestMaskedCPUs(t *testing.T) {
+	cpus := t.TempDir()
+	for _, dir := range []string{"cpu0/thermal_throttle", "cpu11/thermal_throttle", "cpu2", "cpufreq/thermal_throttle"} {
+		if err := os.MkdirAll(filepath.Join(cpus, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	masked := maskedPaths(cpus)
+	want := []string{filepath.Join(cpus, "cpu0/thermal_throttle"), filepath.Join(cpus, "cpu11/thermal_throttle")}
+	if diff := cmp.Diff(want, masked[len(maskedPaths(t.TempDir())):]); diff != "" {
+		t.Error(diff)
+	}
+	plain := securityOf(&corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{}}}}, 0)
+	if !slices.Equal(plain.MaskedPaths, maskedPaths(cpuDir)) {
+		t.Errorf("masked: %v", plain.MaskedPaths)
 	}
 }
 

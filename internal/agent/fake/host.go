@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kip.elotl.co/internal/agent"
+	"kip.elotl.co/internal/podfields"
 )
 
 // Host is a fake agent.Host: it has no files, forgets what packages hold, and
@@ -25,12 +28,13 @@ type Host struct {
 	metadata agent.MetadataAccess
 	ports    map[string]int
 	held     map[string]uint64
+	broken   map[string]error // volumes
 }
 
 // NewHost makes a host for a cell with these resources.
 func NewHost(resources agent.Resources) *Host {
 	return &Host{resources: resources, started: time.Now(), packages: map[string]bool{}, devices: map[netip.Addr]string{}, ports: map[string]int{},
-		held: map[string]uint64{}}
+		held: map[string]uint64{}, broken: map[string]error{}}
 }
 
 // Load implements agent.Host.
@@ -66,8 +70,31 @@ func (h *Host) HasPackage(name string) bool {
 	return h.packages[name]
 }
 
+// BreakVolume has a volume fail with an error from now on; nil: mends it.
+func (h *Host) BreakVolume(name string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken[name] = err
+}
+
+// MakeVolume implements agent.Host.
+func (h *Host) MakeVolume(_ *corev1.Pod, volume *corev1.Volume) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.broken[volume.Name]
+}
+
 // Mounts implements agent.Host.
-func (h *Host) Mounts(agent.ContainerFiles) ([]agent.Mount, error) { return nil, nil }
+func (h *Host) Mounts(files agent.ContainerFiles) ([]agent.Mount, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, mount := range files.Container.VolumeMounts {
+		if err := h.broken[mount.Name]; err != nil {
+			return nil, &podfields.MountError{Volume: mount.Name, Err: err}
+		}
+	}
+	return nil, nil
+}
 
 // TerminationMessage implements agent.Host: the fake Runtime tells messages.
 func (h *Host) TerminationMessage(agent.ContainerID, int64) (string, error) { return "", nil }

@@ -18,7 +18,7 @@ func provideHostPath(source *corev1.HostPathVolumeSource) error {
 	}
 	kind := *source.Type
 	if err := makeHostPath(kind, source.Path); err != nil {
-		return fmt.Errorf("hostPath %s: %w", source.Path, err)
+		return err
 	}
 	info, err := os.Stat(source.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -31,22 +31,22 @@ func provideHostPath(source *corev1.HostPathVolumeSource) error {
 }
 
 func makeHostPath(kind corev1.HostPathType, path string) error {
-	switch kind {
-	case corev1.HostPathDirectoryOrCreate:
-		return os.MkdirAll(path, 0o755)
-	case corev1.HostPathFileOrCreate:
-		// What stands there already is checked afterwards, and is not opened: it
-		// might be anything.
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if err != nil {
-			return err
-		}
-		return file.Close()
+	if kind != corev1.HostPathDirectoryOrCreate && kind != corev1.HostPathFileOrCreate {
+		return nil
 	}
-	return nil
+	// What stands there already is checked afterwards, and is not opened: it
+	// might be anything.
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if kind == corev1.HostPathDirectoryOrCreate {
+		return os.MkdirAll(path, 0o755)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func isKind(mode fs.FileMode, kind corev1.HostPathType) bool {

@@ -27,7 +27,8 @@ func TestHostPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { socket.Close() })
-	const fails = "hostPath type check failed: "
+	const failed = `MountVolume.SetUp failed for volume "host" : `
+	const fails = failed + "hostPath type check failed: "
 	tests := []struct {
 		path string
 		kind corev1.HostPathType
@@ -39,9 +40,9 @@ func TestHostPath(t *testing.T) {
 		{path: "dir", kind: "DirectoryOrCreate"}, {path: "new/deep", kind: "DirectoryOrCreate", made: true},
 		{path: "file", kind: "FileOrCreate"}, {path: "newfile", kind: "FileOrCreate", made: true},
 		{path: "absent", kind: "Directory", fail: fails}, {path: "file", kind: "Directory", fail: fails}, {path: "dir", kind: "File", fail: fails},
-		{path: "dir", kind: "FileOrCreate", fail: fails}, {path: "file", kind: "DirectoryOrCreate", fail: "hostPath "},
+		{path: "dir", kind: "FileOrCreate", fail: fails}, {path: "file", kind: "DirectoryOrCreate", fail: fails},
 		{path: "file", kind: "Socket", fail: fails}, {path: "/dev/null", kind: "BlockDevice", fail: fails}, {path: "file", kind: "CharDevice", fail: fails},
-		{path: "none/file", kind: "FileOrCreate", fail: "hostPath "}, {path: "dir", kind: "Pipe", fail: fails},
+		{path: "none/file", kind: "FileOrCreate", fail: failed + "open "}, {path: "dir", kind: "Pipe", fail: fails},
 	}
 	for _, test := range tests {
 		t.Run(test.path+" as "+string(test.kind), func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"kip.elotl.co/internal/agent"
 	"kip.elotl.co/internal/agent/limits"
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/podfields"
 )
 
 const (
@@ -28,6 +29,9 @@ func (h *Host) Mounts(files agent.ContainerFiles) ([]agent.Mount, error) {
 	hostsTaken := false
 	for i, mount := range files.Container.VolumeMounts {
 		source, readOnly, err := h.volumeSource(files, i)
+		if failed := (*podfields.MountError)(nil); errors.As(err, &failed) {
+			return nil, failed
+		}
 		if err != nil {
 			return nil, fmt.Errorf("volume %s: %w", mount.Name, err)
 		}
@@ -123,24 +127,20 @@ func (h *Host) volumeSource(files agent.ContainerFiles, index int) (path string,
 	if volume == nil {
 		return "", false, errors.New("the pod has no such volume")
 	}
-	if err := itzo.CheckName(volume.Name); err != nil {
-		return "", false, err
+	if err := h.MakeVolume(files.Pod, volume); err != nil {
+		return "", false, &podfields.MountError{Volume: volume.Name, Err: err}
 	}
-	var dir string
+	dir := filepath.Join(h.dir, volumesDir, volume.Name)
 	switch {
 	case volume.EmptyDir != nil:
-		dir = filepath.Join(h.dir, volumesDir, volume.Name)
-		err = makeEmptyDir(dir, volume.EmptyDir.Medium, fsGroup(files.Pod),
-			limits.MemoryVolume(files.Pod, volume.EmptyDir.SizeLimit, h.resources.MemoryBytes))
 	case volume.HostPath != nil:
 		dir = volume.HostPath.Path
-		err = provideHostPath(volume.HostPath)
 	default:
 		path, err := h.packagePath(volume.Name, mount.SubPath)
 		return path, true, err
 	}
-	if err != nil || mount.SubPath == "" {
-		return dir, false, err
+	if mount.SubPath == "" {
+		return dir, false, nil
 	}
 	target := filepath.Join(h.dir, containersDir, files.ID.Container, "subpath-"+strconv.Itoa(index))
 	if err := bindSubPath(dir, mount.SubPath, target); err != nil {
@@ -149,11 +149,24 @@ func (h *Host) volumeSource(files agent.ContainerFiles, index int) (path string,
 	return target, false, nil
 }
 
+// MakeVolume implements agent.Host.
+func (h *Host) MakeVolume(pod *corev1.Pod, volume *corev1.Volume) error {
+	switch {
+	case itzo.CheckName(volume.Name) != nil:
+		return itzo.CheckName(volume.Name)
+	case volume.EmptyDir != nil:
+		return makeEmptyDir(filepath.Join(h.dir, volumesDir, volume.Name), volume.EmptyDir.Medium, fsGroup(pod),
+			limits.MemoryVolume(pod, volume.EmptyDir.SizeLimit, h.resources.MemoryBytes))
+	case volume.HostPath != nil:
+		return provideHostPath(volume.HostPath)
+	case !h.HasPackage(volume.Name):
+		return errors.New("its package was not deployed")
+	}
+	return nil
+}
+
 // packagePath resolves a path in a package. Nothing but the agent writes there.
 func (h *Host) packagePath(name, subPath string) (string, error) {
-	if !h.HasPackage(name) {
-		return "", errors.New("its package was not deployed")
-	}
 	dir := h.packageDir(name)
 	if subPath == "" {
 		return dir, nil

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"kip.elotl.co/internal/agent"
 	"kip.elotl.co/internal/itzo"
@@ -46,6 +47,9 @@ func (h *Host) Deploy(name string, archive io.Reader) error {
 	}
 	err = unpack(data, archive)
 	if err == nil {
+		err = ownLike(dir, data)
+	}
+	if err == nil {
 		err = publish(dir, filepath.Base(data))
 	}
 	if err != nil {
@@ -65,6 +69,22 @@ func (h *Host) HasPackage(name string) bool {
 
 func (h *Host) packageDir(name string) string {
 	return filepath.Join(h.dir, packagesDir, name)
+}
+
+// ownLike gives a volume's directory to the group that its data belongs to, as it
+// does for what is made in there from now on. As on a kubelet anybody may write to
+// it; containers cannot, to whom it is mounted for reading.
+func ownLike(dir, data string) error {
+	info, err := os.Stat(data)
+	if err != nil {
+		return err
+	}
+	if owner, known := info.Sys().(*syscall.Stat_t); known && int(owner.Gid) != os.Getegid() {
+		if err := os.Chown(dir, -1, int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(dir, volumeMode|info.Mode()&fs.ModeSetgid)
 }
 
 // unpack writes the archive's files below dir, and nowhere else: everything
@@ -105,8 +125,7 @@ func unpack(dir string, archive io.Reader) error {
 func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	name := strings.TrimSuffix(header.Name, "/")
 	if name == packageRoot {
-		// The entry for the package itself may give it another owner.
-		return chown(root, ".", header)
+		return unpackRoot(root, header)
 	}
 	name, inside := strings.CutPrefix(name, packageRoot+"/")
 	if !inside {
@@ -129,6 +148,15 @@ func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	default:
 		return errors.New("only regular files and directories are taken")
 	}
+}
+
+// unpackRoot takes from the entry for the package itself whose it is, and whether
+// what is made in it belongs to the same group.
+func unpackRoot(root *os.Root, header *tar.Header) error {
+	if err := chown(root, ".", header); err != nil || header.Mode&itzo.SetGID == 0 {
+		return err
+	}
+	return root.Chmod(".", 0o755|fs.ModeSetgid)
 }
 
 func unpackDir(root *os.Root, name string, header *tar.Header) error {
