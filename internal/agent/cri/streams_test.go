@@ -129,7 +129,7 @@ func testTerminal(t *testing.T, c *cell, pod *corev1.Pod) {
 		fmt.Fprintf(keyboard, "until [ \"$(busybox stty size)\" = '%d %d' ]; do sleep 0.05; done; echo is$((1))%d\n", size.Height, size.Width, size.Width)
 		readUntil(t, picture, fmt.Sprintf("is1%d", size.Width))
 	}
-	go io.Copy(io.Discard, picture)
+	go func() { _, _ = io.Copy(io.Discard, picture) }()
 	fmt.Fprint(keyboard, "exit 4\n")
 	must(t, <-ended)
 	keyboard.Close()

@@ -166,7 +166,7 @@ func TestAgentLostMidStream(t *testing.T) {
 			if _, err := io.ReadFull(screen, make([]byte, len("hello"))); err != nil {
 				t.Fatal(err)
 			}
-			go io.Copy(io.Discard, screen)
+			go func() { _, _ = io.Copy(io.Discard, screen) }()
 			line.cut()
 			select {
 			case err := <-ended:
