@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"kip.elotl.co/internal/hangup"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -83,6 +84,7 @@ func (a *Agent) serveStream(w http.ResponseWriter, r *http.Request, serve stream
 	conn := itzo.NewStreamConn(raw, buffered.Reader, itzo.StreamIdle)
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer hangup.Watch(raw, cancel)()
 	frames := receiveFrames(conn, cancel)
 	defer frames.wait()
 	defer conn.Close()

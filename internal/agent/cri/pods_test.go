@@ -68,6 +68,7 @@ func testPods(t *testing.T, dir string) {
 		"own stop signal":   testOwnStopSignal,
 		"ephemeral":         testEphemeral,
 		"followed log":      testFollow,
+		"streams":           testStreams,
 		"cell's namespaces": testHostNamespaces,
 		"cell's metadata":   testHostNetworkMetadata,
 		"shared processes":  testSharedProcesses,

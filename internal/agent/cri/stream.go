@@ -163,7 +163,7 @@ type streamConnection struct {
 // whoever is still sending input that nobody reads.
 func (c *streamConnection) end() {
 	c.raw.Close()
-	c.Connection.Close()
+	c.Close()
 }
 
 func dialStreams(ctx context.Context, address string) (*streamConnection, error) {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"kip.elotl.co/internal/hangup"
 )
 
 // A stream without traffic ends after streamIdleTimeout, the kubelet's.
@@ -33,12 +35,14 @@ type watchedWriter struct {
 
 	mu   sync.Mutex
 	conn net.Conn
+	stop func() // ends the watch
 }
 
 func (w *watchedWriter) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.conn != nil {
+		w.stop()
 		w.conn.Close()
 	}
 }
@@ -49,14 +53,14 @@ func (w *watchedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ahead, err := buffered.Reader.Peek(buffered.Reader.Buffered())
+	ahead, err := buffered.Peek(buffered.Reader.Buffered())
 	if err != nil {
 		return nil, nil, err
 	}
 	taken := &watchedConn{Conn: conn, ahead: bytes.Clone(ahead), gone: w.gone}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.conn = taken
+	w.conn, w.stop = taken, hangup.Watch(conn, w.gone)
 	return taken, bufio.NewReadWriter(bufio.NewReader(taken), bufio.NewWriter(taken)), nil
 }
 

@@ -160,7 +160,7 @@ func TestWithTheRightToAllNodes(t *testing.T) {
 	for path, want := range map[string]string{
 		"/containerLogs/default/other/main": `pod "other" does not exist`,
 		"/containerLogs/kube-system/web/x":  `pod "web" does not exist`,
-		"/stats/summary":                    "the virtual node does not serve /stats/summary",
+		"/logs/":                            "the virtual node does not serve /logs/",
 		"/containerLogs/default/web":        "does not serve",
 	} {
 		if got := ask(s, "GET", path, "ann"); got.Code != http.StatusNotFound || !strings.Contains(got.Body.String(), want) {

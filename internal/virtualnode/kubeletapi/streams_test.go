@@ -16,7 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/apimachinery/pkg/util/httpstream" //nolint:staticcheck // client-go still has its types
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -137,10 +137,10 @@ func (w *world) testTerminal(t *testing.T) {
 			expect(t, screen, "132x50\n")
 			must[int](t)(io.WriteString(keyboard, "hello"))
 			expect(t, screen, "hello")
-			go io.Copy(io.Discard, screen)
+			go func() { _, _ = io.Copy(io.Discard, screen) }()
 			if verb == "attach" {
-				cancel() // the container goes on
-				<-ended
+				cancel()    // the container goes on
+				<-ended //nolint:errcheck // it was told to go away
 				return
 			}
 			keyboard.Close()
@@ -175,7 +175,7 @@ func (w *world) testFollow(t *testing.T) {
 		expect(t, screen, line)
 		expect(t, log, line)
 		cancel()
-		<-ended
+		<-ended //nolint:errcheck // it was told to go away
 	})
 }
 
