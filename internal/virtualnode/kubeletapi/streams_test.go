@@ -139,8 +139,8 @@ func (w *world) testTerminal(t *testing.T) {
 			expect(t, screen, "hello")
 			go func() { _, _ = io.Copy(io.Discard, screen) }()
 			if verb == "attach" {
-				cancel()    // the container goes on
-				<-ended //nolint:errcheck // it was told to go away
+				cancel() // the container goes on
+				<-ended  //nolint:errcheck // it was told to go away
 				return
 			}
 			keyboard.Close()
