@@ -14,7 +14,7 @@ IMG ?= kip:$(VERSION)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up roll down demo bench bench-selection bench-limits docker-build clean dev-tool containerd2
+.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up roll down demo bench bench-selection bench-limits bench-streams docker-build clean dev-tool containerd2
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ demo: dev-tool ## Show a pod and a Job go through (KEEP=1 leaves the environment
 bench: dev-tool ## Measure with hollow cells, beside the figures of the first Kip
 	@$(BIN)/dev build
 	@go run $(FLAGS) ./test/bench
+
+bench-streams: dev-tool ## Measure exec, logs and port-forward beside a plain TLS copy (as root)
+	@$(BIN)/dev build
+	@go run $(FLAGS) ./test/bench streams
 
 bench-limits: dev-tool ## Measure 500 launches under EC2's published rate limits, and under half of them
 	@$(BIN)/dev build

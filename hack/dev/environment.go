@@ -185,6 +185,15 @@ func (e Environment) fabric() fabric.Config {
 	return fabric.Config{Name: "kip-" + e.Name, Subnet: e.Subnet}
 }
 
+// Fabric is the network of the cells, of an environment that is up with real ones.
+func (e Environment) Fabric() (*fabric.Network, error) {
+	e, err := e.located()
+	if err != nil {
+		return nil, err
+	}
+	return fabric.Open(e.fabric())
+}
+
 func (e Environment) path(names ...string) string {
 	return filepath.Join(append([]string{e.Dir}, names...)...)
 }

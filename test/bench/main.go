@@ -47,7 +47,7 @@ func command() *cobra.Command {
 	flags.StringVar(&o.out, "out", ".dev/bench.json", "file for the figures as JSON")
 	flags.IntVar(&o.singles, "singles", 6, "how many times one pod is measured")
 	flags.IntVar(&o.at, "pods", 100, "how many pods are made at once")
-	cmd.AddCommand(limitsCommand(), agentCommand())
+	cmd.AddCommand(limitsCommand(), agentCommand(), streamsCommand())
 	return cmd
 }
 
