@@ -8,9 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -209,6 +207,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	agents := cellagent.New(authorities, time.Now)
 	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
 	recorders := virtualnode.NewRecorders(clientset.CoreV1())
+	about, err := aboutNodes(clientset, cloud, o)
+	if err != nil {
+		return err
+	}
 	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
 		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
 		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
@@ -218,9 +220,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version,
-			Namespace: o.namespace, ServesAgent: agent.URL != "",
-			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
+			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
+			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: about,
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,
@@ -304,16 +305,6 @@ func setupAll(mgr ctrl.Manager, controllers ...interface{ SetupWithManager(ctrl.
 		}
 	}
 	return nil
-}
-
-func newKubeletAPI(o options, parts kubeletapi.Options) (*kubeletapi.Server, error) {
-	address, err := netip.ParseAddr(o.nodeAddress)
-	if err != nil {
-		return nil, fmt.Errorf("--node-address: %w", err)
-	}
-	parts.Address = address
-	parts.Listen = net.JoinHostPort(o.kubeletAddr, strconv.Itoa(o.kubeletPort))
-	return kubeletapi.New(parts)
 }
 
 func newCloud(ctx context.Context, o options) (*aws.Client, error) {

@@ -62,10 +62,8 @@ type Options struct {
 	Leases    *virtualnode.Leases
 	Events    events.EventRecorder
 	Clock     clock.PassiveClock
-	// Kubelet is where the operator serves the kubelet API.
-	Kubelet virtualnode.Endpoint
-	// Version is the operator's.
-	Version string
+	// About is what the nodes say of the operator; their Runtime is found out.
+	About virtualnode.About
 	// ServesAgent: the operator serves an agent to cells whose class names none.
 	ServesAgent bool
 	// Namespace is the operator's own.
@@ -104,7 +102,7 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	count(class, cells)
 	class.Status.Node = v1beta1.NodeName(class.Name)
 	after := retryEvery
-	err = c.keepObjects(ctx, class)
+	err = c.keepObjects(ctx, class, cells)
 	if taken := (*finding)(nil); errors.As(err, &taken) {
 		c.nameTaken(class, taken)
 		err = nil
@@ -112,7 +110,7 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 		after = c.resolve(ctx, class)
 	}
 	// The node's labels follow from what was found: the write's event brings them.
-	return ctrl.Result{RequeueAfter: after}, errors.Join(err, c.writeStatus(ctx, before, class))
+	return ctrl.Result{RequeueAfter: min(after, virtualnode.HeartbeatEvery)}, errors.Join(err, c.writeStatus(ctx, before, class))
 }
 
 // addFinalizer changes the metadata alone: an update would write the
@@ -198,11 +196,11 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 			Type: v1beta1.ConditionInUse, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonCellsExist,
 			Message: waitsFor(cells), ObservedGeneration: class.Generation,
 		})
-		err := c.keepObjects(ctx, class)
+		err := c.keepObjects(ctx, class, cells)
 		if taken := (*finding)(nil); errors.As(err, &taken) {
 			err = nil // it stays whoever's it is
 		}
-		return ctrl.Result{}, errors.Join(err, c.writeStatus(ctx, before, class))
+		return ctrl.Result{RequeueAfter: virtualnode.HeartbeatEvery}, errors.Join(err, c.writeStatus(ctx, before, class))
 	}
 	c.Leases.Drop(v1beta1.NodeName(class.Name))
 	c.resolved.forget(class.UID)

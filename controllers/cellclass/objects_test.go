@@ -81,7 +81,7 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	})
 	labels := map[string]string{
 		"type": "virtual-kubelet", "kip.elotl.co/cell-class": b.name, "kubernetes.io/os": "linux",
-		"kubernetes.io/arch": "arm64", "topology.kubernetes.io/zone": "us-east-1b",
+		"kubernetes.io/arch": "arm64", "topology.kubernetes.io/zone": "us-east-1b", "topology.kubernetes.io/region": "us-east-1",
 	}
 	if diff := cmp.Diff(labels, node.Labels); diff != "" {
 		t.Errorf("labels of the node (-want +got):\n%s", diff)
@@ -90,7 +90,7 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	if !equality.Semantic.DeepEqual(node.Status.Capacity, capacity) || !equality.Semantic.DeepEqual(node.Status.Allocatable, capacity) {
 		t.Errorf("capacity %v, allocatable %v", node.Status.Capacity, node.Status.Allocatable)
 	}
-	if node.Spec.ProviderID != "kip://"+b.name || node.Status.NodeInfo.KubeletVersion != "kip-v1.2.3" || node.Status.NodeInfo.Architecture != "arm64" {
+	if node.Spec.ProviderID != "kip://"+b.name || node.Status.NodeInfo.KubeletVersion != "v1.36.3+kip.1.2.3" || node.Status.NodeInfo.Architecture != "arm64" {
 		t.Errorf("provider ID %s, info %+v", node.Spec.ProviderID, node.Status.NodeInfo)
 	}
 	if taints := node.Spec.Taints; len(taints) == 0 || taints[0].ToString() != "virtual-kubelet.io/provider=kip:NoSchedule" {
@@ -126,6 +126,8 @@ func TestEditedNodeIsMended(t *testing.T) {
 		"type label":     func(n *corev1.Node) { n.Labels[v1beta1.LabelNodeType] = "other" },
 		"all labels":     func(n *corev1.Node) { n.Labels = nil },
 		"hostname label": func(n *corev1.Node) { n.Labels[corev1.LabelHostname] = n.Name },
+		"taint's value":  func(n *corev1.Node) { n.Spec.Taints[0].Value = "other" },
+		"region":         func(n *corev1.Node) { n.Labels[corev1.LabelTopologyRegion] = "elsewhere" },
 		"taints":         func(n *corev1.Node) { n.Spec.Taints = nil },
 	} {
 		edit(b, node, change)
@@ -153,7 +155,7 @@ func TestEditedNodeIsMended(t *testing.T) {
 		fixture.WaitFor(b, b, node, "the node's status is mended: "+name, sameNode(node))
 	}
 	edit(b, node, func(n *corev1.Node) {
-		n.Labels["team"] = "red"
+		n.Labels["team"], n.Annotations = "red", map[string]string{"mine": "yes"}
 		n.Spec.Unschedulable = true
 		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "mine", Effect: corev1.TaintEffectNoExecute})
 	})
@@ -170,7 +172,7 @@ func TestEditedNodeIsMended(t *testing.T) {
 			mine++
 		}
 	}
-	if is.Labels["team"] != "red" || !is.Spec.Unschedulable || mine != 1 {
+	if is.Labels["team"] != "red" || is.Annotations["mine"] != "yes" || !is.Spec.Unschedulable || mine != 1 {
 		t.Errorf("labels %v, unschedulable %v, taints %v", is.Labels, is.Spec.Unschedulable, is.Spec.Taints)
 	}
 }

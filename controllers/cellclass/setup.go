@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -40,6 +41,9 @@ const workers = 10
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(c.Leases); err != nil {
 		return fmt.Errorf("adding the node leases: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(c.takeOver)); err != nil {
+		return fmt.Errorf("adding the nodes' addresses: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("cellclass").
