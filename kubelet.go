@@ -8,13 +8,12 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
-	"kip.elotl.co/internal/cloud/aws"
 	"kip.elotl.co/internal/virtualnode"
 	"kip.elotl.co/internal/virtualnode/kubeletapi"
 )
 
 // aboutNodes is what the virtual nodes say of this operator.
-func aboutNodes(kube kubernetes.Interface, cloud *aws.Client, o options) (virtualnode.About, error) {
+func aboutNodes(kube kubernetes.Interface, region string, o options) (virtualnode.About, error) {
 	server, err := kube.Discovery().ServerVersion()
 	if err != nil {
 		return virtualnode.About{}, fmt.Errorf("asking the API server for its version: %w", err)
@@ -22,7 +21,7 @@ func aboutNodes(kube kubernetes.Interface, cloud *aws.Client, o options) (virtua
 	kubelet, err := virtualnode.KubeletVersion(server.GitVersion, version)
 	return virtualnode.About{
 		Kubelet:        virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
-		KubeletVersion: kubelet, Region: cloud.Region(),
+		KubeletVersion: kubelet, Region: region,
 	}, err
 }
 

@@ -207,7 +207,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	agents := cellagent.New(authorities, time.Now)
 	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
 	recorders := virtualnode.NewRecorders(clientset.CoreV1())
-	about, err := aboutNodes(clientset, cloud, o)
+	about, err := aboutNodes(clientset, cloud.Region(), o)
 	if err != nil {
 		return err
 	}
