@@ -220,7 +220,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
+			Client: mgr.GetClient(), Live: live, Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
 			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: about,
 		}),
 		cell.New(cell.Options{

@@ -56,7 +56,9 @@ type Catalogue interface {
 
 // Options are what a Controller is made of.
 type Options struct {
-	Client    client.Client
+	Client client.Client
+	// Live reads what the cache may lack.
+	Live      client.Reader
 	Cloud     Cloud
 	Catalogue Catalogue
 	Leases    *virtualnode.Leases
@@ -75,11 +77,12 @@ type Controller struct {
 	Options
 	resolved resolutions
 	written  *ownwrites.Versions
+	leaving  *leaving
 }
 
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
-	return &Controller{Options: options, resolved: newResolutions(), written: ownwrites.New()}
+	return &Controller{Options: options, resolved: newResolutions(), written: ownwrites.New(), leaving: newLeaving()}
 }
 
 // Reconcile keeps a class's objects, which needs no cloud, and then looks the
@@ -109,7 +112,10 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	} else {
 		after = c.resolve(ctx, class)
 	}
-	// The node's labels follow from what was found: the write's event brings them.
+	if meta.IsStatusConditionTrue(class.Status.Conditions, v1beta1.ConditionNodesLeaving) {
+		after = min(after, leaveAfter)
+	}
+	// The nodes and their labels follow from what was found: the write's event brings them.
 	return ctrl.Result{RequeueAfter: min(after, virtualnode.HeartbeatEvery)}, errors.Join(err, c.writeStatus(ctx, before, class))
 }
 
@@ -146,6 +152,12 @@ func (c *Controller) announce(before, class *v1beta1.CellClass) {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(class.Status.Conditions, kind)
 		c.announceOne(class, was, is)
+	}
+	// Whose message counts down are told of once.
+	for _, kind := range []string{v1beta1.ConditionInUse, v1beta1.ConditionNodesLeaving} {
+		if meta.FindStatusCondition(before.Status.Conditions, kind) == nil {
+			c.announceOne(class, nil, meta.FindStatusCondition(class.Status.Conditions, kind))
+		}
 	}
 }
 
@@ -202,7 +214,6 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 		}
 		return ctrl.Result{RequeueAfter: virtualnode.HeartbeatEvery}, errors.Join(err, c.writeStatus(ctx, before, class))
 	}
-	c.Leases.Drop(v1beta1.NodeName(class.Name))
 	c.resolved.forget(class.UID)
 	c.written.Forget(class.UID)
 	if err := c.removeObjects(ctx, class); err != nil {
@@ -215,18 +226,26 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 	return ctrl.Result{}, nil
 }
 
-// namedCells is how many Cells a message names at most.
-const namedCells = 5
+// namedAtMost is how many Cells or pods a message names at most.
+const namedAtMost = 5
 
 // waitsFor says which Cells hold up the deletion of their class.
 func waitsFor(cells []v1beta1.Cell) string {
-	var names []string
-	for i := range cells[:min(len(cells), namedCells)] {
-		names = append(names, cells[i].Name)
+	names := make([]string, len(cells))
+	for i := range cells {
+		names[i] = cells[i].Name
+		if pod := cells[i].Spec.PodRef; pod != nil {
+			names[i] += fmt.Sprintf(" (pod %s/%s)", pod.Namespace, pod.Name)
+		}
 	}
-	list := strings.Join(names, ", ")
-	if more := len(cells) - len(names); more > 0 {
+	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), handful(names))
+}
+
+// handful lists some names, and says how many more there are.
+func handful(names []string) string {
+	list := strings.Join(names[:min(len(names), namedAtMost)], ", ")
+	if more := len(names) - namedAtMost; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), list)
+	return list
 }

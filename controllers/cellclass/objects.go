@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,10 +15,10 @@ import (
 	"kip.elotl.co/internal/virtualnode"
 )
 
-// keepObjects makes the class's node and RuntimeClass agree with it. The error
+// keepObjects makes the class's nodes and RuntimeClass agree with it. The error
 // is a *finding where one of them is somebody else's.
 func (c *Controller) keepObjects(ctx context.Context, class *v1beta1.CellClass, cells []v1beta1.Cell) error {
-	if err := c.keepNode(ctx, class, cells); err != nil {
+	if err := c.keepNodes(ctx, class, cells); err != nil {
 		return err
 	}
 	return c.keepRuntimeClass(ctx, class)
@@ -65,19 +64,15 @@ func (c *Controller) keepRuntimeClass(ctx context.Context, class *v1beta1.CellCl
 // ownsRuntimeClass goes by a field that nobody can change, unlike labels.
 func ownsRuntimeClass(r *nodev1.RuntimeClass) bool { return r.Handler == v1beta1.Provider }
 
-// removeObjects takes away what stands for the class in the cluster.
+// removeObjects takes away what stands for the class in the cluster. The cache
+// may lack what was made just now.
 func (c *Controller) removeObjects(ctx context.Context, class *v1beta1.CellClass) error {
+	if err := c.removeNodes(ctx, class); err != nil {
+		return err
+	}
+	runtimeClass := &nodev1.RuntimeClass{}
 	key := client.ObjectKey{Name: v1beta1.NodeName(class.Name)}
-	node, runtimeClass := &corev1.Node{}, &nodev1.RuntimeClass{}
-	if err := client.IgnoreNotFound(c.Client.Get(ctx, key, node)); err != nil {
-		return fmt.Errorf("reading node %s: %w", key.Name, err)
-	}
-	if id, ours := virtualnode.IdentityOf(node); ours && id.Class == class.Name {
-		if err := client.IgnoreNotFound(c.Client.Delete(ctx, node)); err != nil {
-			return fmt.Errorf("deleting node %s: %w", key.Name, err)
-		}
-	}
-	if err := client.IgnoreNotFound(c.Client.Get(ctx, key, runtimeClass)); err != nil {
+	if err := client.IgnoreNotFound(c.Live.Get(ctx, key, runtimeClass)); err != nil {
 		return fmt.Errorf("reading RuntimeClass %s: %w", key.Name, err)
 	}
 	if !ownsRuntimeClass(runtimeClass) {

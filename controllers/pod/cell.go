@@ -86,7 +86,7 @@ func (c *Controller) want(ctx context.Context, s *scope) (*refusal, error) {
 		}
 		return &refusal{reason: refusals[0].Reason, message: strings.Join(messages, "; ")}, nil
 	}
-	spec.CellClassName = s.class
+	spec.CellClassName, spec.Zone = s.class, s.zone
 	spec.PodRef = &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)}
 	s.wanted = spec
 	return nil, nil

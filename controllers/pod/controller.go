@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +19,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/ownwrites"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // Agents gives the client of a Cell's agent.
@@ -72,6 +72,8 @@ func New(options Options) *Controller {
 type scope struct {
 	pod   *corev1.Pod
 	class string
+	// zone is that of the pod's node; empty where the node is its class's only one.
+	zone string
 	// labels are those of the pod's node.
 	labels map[string]string
 	node   kubernetes.Interface
@@ -118,8 +120,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // scopeOf begins the scope of a pod that is bound to a virtual node; nil for
 // any other.
 func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, error) {
-	class, ours := strings.CutPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
-	if !ours {
+	if !maybeOurs(pod) {
 		return nil, nil
 	}
 	node := &corev1.Node{}
@@ -130,10 +131,11 @@ func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading node %s: %w", pod.Spec.NodeName, err)
 	}
-	if node.Labels[v1beta1.LabelCellClass] != class {
+	id, ours := virtualnode.IdentityOf(node)
+	if !ours {
 		return nil, nil
 	}
-	return &scope{pod: pod, class: class, labels: node.Labels}, nil
+	return &scope{pod: pod, class: id.Class, zone: id.Zone, labels: node.Labels}, nil
 }
 
 func terminal(pod *corev1.Pod) bool { return terminalPhase(pod.Status.Phase) }

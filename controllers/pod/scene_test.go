@@ -3,6 +3,7 @@ package pod_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,7 +80,13 @@ func newScene(t *testing.T) *scene {
 
 func (s *scene) addNode(name string, labels map[string]string) {
 	s.t.Helper()
-	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
+	s.addNodeOf(name, "kip://"+strings.TrimPrefix(name, v1beta1.NodeName("")), labels)
+}
+
+// addNodeOf adds a node with a provider ID that is not its class's alone.
+func (s *scene) addNodeOf(name, providerID string, labels map[string]string) {
+	s.t.Helper()
+	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{ProviderID: providerID}})
 	s.t.Cleanup(func() {
 		_ = cluster.admin.Delete(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	})

@@ -37,6 +37,19 @@ func (i Identity) ProviderID() string {
 	return providerScheme + i.Class + "/" + i.Zone
 }
 
+// Identities are those of the nodes that a class is to have: with nodePerZone
+// none before its zones are known.
+func Identities(class *v1beta1.CellClass) []Identity {
+	if !class.Spec.NodePerZone {
+		return []Identity{{Class: class.Name}}
+	}
+	var ids []Identity
+	for _, zone := range Zones(class) {
+		ids = append(ids, Identity{Class: class.Name, Zone: zone})
+	}
+	return ids
+}
+
 // IdentityOf is what a node stands for; false for a node that is not Kip's. It
 // goes by what nobody can change, so it is right also while somebody has edited
 // the node's labels.
