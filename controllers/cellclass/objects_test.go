@@ -2,6 +2,7 @@ package cellclass
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -393,7 +395,9 @@ func TestClassWaitsForItsCells(t *testing.T) {
 	node, runtimeClass := waitForObjects(b)
 	cell := &v1beta1.Cell{
 		ObjectMeta: metav1.ObjectMeta{Name: b.name, Labels: map[string]string{fixture.TestLabel: b.name}},
-		Spec:       v1beta1.CellSpec{CellClassName: b.name},
+		Spec: v1beta1.CellSpec{
+			CellClassName: b.name, PodRef: &v1beta1.PodReference{Namespace: "shop", Name: "web-0", UID: "uid"},
+		},
 	}
 	b.create(cell)
 	counted := func(cells, ready int32) {
@@ -419,7 +423,19 @@ func TestClassWaitsForItsCells(t *testing.T) {
 		if inUse == nil || inUse.Status != metav1.ConditionTrue || inUse.Reason != v1beta1.ReasonCellsExist {
 			return fmt.Errorf("conditions %+v", is.Status.Conditions)
 		}
-		return holdsAll(inUse.Message, []string{"1 Cells", cell.Name})
+		return holdsAll(inUse.Message, []string{"1 Cells", cell.Name + " (pod shop/web-0)"})
+	})
+	fixture.Eventually(t, "an event says so", func(ctx context.Context) error {
+		var events eventsv1.EventList
+		if err := b.List(ctx, &events); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+			return e.Regarding.UID == class.UID && e.Reason == v1beta1.ReasonCellsExist
+		}) {
+			return errors.New("none does")
+		}
+		return nil
 	})
 	cordoned := func(is *corev1.Node) error {
 		if !is.Spec.Unschedulable || is.UID != node.UID {
@@ -443,4 +459,35 @@ func TestClassWaitsForItsCells(t *testing.T) {
 	fixture.WaitGone(b, b, class)
 	fixture.WaitGone(b, b, node)
 	fixture.WaitGone(b, b, runtimeClass)
+}
+
+// TestClassMadeAnew at once after the old one has gone has a node, a lease and a
+// RuntimeClass of its own.
+func TestClassMadeAnew(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class()
+	for range 3 {
+		b.ready(class)
+		old, _ := waitForObjects(b)
+		if err := b.Delete(t.Context(), class); err != nil {
+			t.Fatal(err)
+		}
+		fixture.WaitGone(b, b, class)
+		class = b.class()
+		b.ready(class)
+		node := fixture.WaitFor(b, b, old, "the node is a new one", func(is *corev1.Node) error {
+			if is.UID == old.UID || is.Spec.Unschedulable {
+				return fmt.Errorf("node %s, unschedulable %v", is.UID, is.Spec.Unschedulable)
+			}
+			return nil
+		})
+		fixture.WaitFor(b, b, b.runtimeClass(), "the RuntimeClass is back", func(*nodev1.RuntimeClass) error { return nil })
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}
+		fixture.WaitFor(b, b, lease, "the lease is the new node's", func(is *coordinationv1.Lease) error {
+			if len(is.OwnerReferences) != 1 || is.OwnerReferences[0].UID != node.UID {
+				return fmt.Errorf("owners %+v", is.OwnerReferences)
+			}
+			return nil
+		})
+	}
 }
