@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -54,6 +55,7 @@ type options struct {
 	nodeAddress  string
 	kubeletAddr  string
 	kubeletPort  int
+	signer       string
 	leaderElect  bool
 	metricsAddr  string
 	healthAddr   string
@@ -71,6 +73,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.nodeAddress, "node-address", os.Getenv("POD_IP"), "the IP address at which the API server reaches this operator; $POD_IP when not given")
 	flags.StringVar(&o.kubeletAddr, "kubelet-bind-address", "", "the IP address on which the kubelet API is served, to authorized clients; all when empty")
 	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.Port, "the port of the kubelet API, as the nodes tell it")
+	flags.StringVar(&o.signer, "kubelet-serving-signer", certificatesv1.KubeletServingSignerName, "who signs the certificate of the kubelet API: the name of a signer, beta.eks.amazonaws.com/app-serving on EKS; or self-signed, which an API server that checks it refuses")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica act")
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
@@ -211,7 +214,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
+	serving := virtualnode.NewServingState()
 	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
+		Signer: o.signer, Tell: serving.Set,
 		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
 		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
 	})
@@ -221,7 +226,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
 			Client: mgr.GetClient(), Live: live, Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
-			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: about,
+			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: about, Serving: serving,
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,

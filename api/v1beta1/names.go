@@ -82,6 +82,9 @@ const (
 	ConditionLaunched = "Launched"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
+	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
+	// served with a certificate.
+	ConditionKubeletServing = "KubeletServing"
 	// ConditionNodesLeaving is of a CellClass, and only there where it is True:
 	// nodes that it does not need any more wait for their pods.
 	ConditionNodesLeaving = "NodesLeaving"
@@ -137,6 +140,9 @@ const (
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"
+	ReasonSigned              = "Signed"
+	ReasonNotSigned           = "NotSigned"
+	ReasonSelfSigned          = "SelfSigned"
 	ReasonPodsBound           = "PodsBound"
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"

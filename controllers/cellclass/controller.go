@@ -66,6 +66,8 @@ type Options struct {
 	Clock     clock.PassiveClock
 	// About is what the nodes say of the operator; their Runtime is found out.
 	About virtualnode.About
+	// Serving tells how the kubelet API is served; nil: nothing is said of it.
+	Serving *virtualnode.ServingState
 	// ServesAgent: the operator serves an agent to cells whose class names none.
 	ServesAgent bool
 	// Namespace is the operator's own.
@@ -104,6 +106,7 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	}
 	count(class, cells)
 	class.Status.Node = v1beta1.NodeName(class.Name)
+	c.sayServing(class)
 	after := retryEvery
 	err = c.keepObjects(ctx, class, cells)
 	if taken := (*finding)(nil); errors.As(err, &taken) {
@@ -148,7 +151,7 @@ func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.Cel
 
 // announce makes events of conditions that are new.
 func (c *Controller) announce(before, class *v1beta1.CellClass) {
-	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType} {
+	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType, v1beta1.ConditionKubeletServing} {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(class.Status.Conditions, kind)
 		c.announceOne(class, was, is)

@@ -57,6 +57,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		WatchesRawSource(source.Func(c.whenCatalogueIsReady(mgr.GetClient()))).
+		WatchesRawSource(source.Func(c.whenServingChanges(mgr.GetClient()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
 }
@@ -70,13 +71,7 @@ func (c *Controller) whenCatalogueIsReady(classes client.Reader) func(context.Co
 			case <-ctx.Done():
 				return
 			}
-			var all v1beta1.CellClassList
-			if err := classes.List(ctx, &all); err != nil {
-				log.FromContext(ctx).Error(err, "listing the classes that wait for instance types")
-			}
-			for i := range all.Items {
-				q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
-			}
+			enqueueAll(ctx, classes, q)
 		}()
 		return nil
 	}

@@ -61,6 +61,8 @@ type world struct {
 	kept    *lastlogs.Store
 	pods    *pods
 	address string // of the kubelet API
+	// operator has the operator's rights.
+	operator *rest.Config
 }
 
 // TestOnCluster asks through a real API server, with a certificate that the
@@ -74,6 +76,8 @@ func TestOnCluster(t *testing.T) {
 	t.Run("asked directly", w.testDirect)
 	t.Run("streams", w.testStreams)
 	t.Run("signing request", w.testRequests)
+	t.Run("another signer", w.testSigners)
+	t.Run("self-signed", w.testSelfSigned)
 	t.Run("renewal", w.testRenewal)
 }
 
@@ -138,6 +142,7 @@ func (w *world) serve() {
 		w.t.Fatal(err)
 	}
 	config := must[*rest.Config](w.t)(clientcmd.BuildConfigFromFlags("", path))
+	w.operator = config
 	listener := must[net.Listener](w.t)(net.Listen("tcp", "127.0.0.1:0"))
 	w.address = listener.Addr().String()
 	server := must[*kubeletapi.Server](w.t)(kubeletapi.New(kubeletapi.Options{
