@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -56,6 +57,7 @@ type options struct {
 	kubeletAddr  string
 	kubeletPort  int
 	signer       string
+	logLimits    lastlogs.Limits
 	leaderElect  bool
 	metricsAddr  string
 	healthAddr   string
@@ -74,6 +76,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.kubeletAddr, "kubelet-bind-address", "", "the IP address on which the kubelet API is served, to authorized clients; all when empty")
 	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.Port, "the port of the kubelet API, as the nodes tell it")
 	flags.StringVar(&o.signer, "kubelet-serving-signer", certificatesv1.KubeletServingSignerName, "who signs the certificate of the kubelet API: the name of a signer, beta.eks.amazonaws.com/app-serving on EKS; or self-signed, which an API server that checks it refuses")
+	o.logLimits = lastlogs.DefaultLimits()
+	flags.Var((*bytesFlag)(&o.logLimits.Container), "last-logs-container", "how much of the end of a container's log is kept in memory when its cell ends, as long as its Pod exists, such as 1Mi")
+	flags.Var((*bytesFlag)(&o.logLimits.Total), "last-logs-total", "how much of such logs is kept in all, the newest, such as 256Mi; 0 keeps none")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica act")
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
@@ -208,11 +213,14 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		return err
 	}
 	agents := cellagent.New(authorities, time.Now)
-	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
+	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(o.logLimits)
 	recorders := virtualnode.NewRecorders(clientset.CoreV1())
 	about, err := aboutNodes(clientset, cloud.Region(), o)
 	if err != nil {
 		return err
+	}
+	if err := mgr.Add(manager.RunnableFunc(func(context.Context) error { logs.Begin(wall.Now()); return nil })); err != nil {
+		return fmt.Errorf("adding the last logs: %w", err)
 	}
 	serving := virtualnode.NewServingState()
 	kubelet, err := newKubeletAPI(o, kubeletapi.Options{

@@ -58,6 +58,8 @@ type Controller struct {
 	// What pods refer to, for a moment.
 	configMaps *sharedReads[corev1.ConfigMap]
 	secrets    *sharedReads[corev1.Secret]
+	// fetching has a place for each pod whose last logs are being fetched.
+	fetching chan struct{}
 }
 
 // New makes a Controller; SetupWithManager registers it.
@@ -65,6 +67,7 @@ func New(options Options) *Controller {
 	return &Controller{
 		Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New(),
 		configMaps: newSharedReads[corev1.ConfigMap](options.Clock), secrets: newSharedReads[corev1.Secret](options.Clock),
+		fetching: make(chan struct{}, logsAtOnce),
 	}
 }
 

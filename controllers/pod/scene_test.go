@@ -69,7 +69,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	class := "c" + rand.String(6)
-	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(1 << 20), clock: &shiftedClock{},
+	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(lastlogs.Limits{Container: 1 << 20, Total: 1 << 22}), clock: &shiftedClock{},
 		nodes: cluster.operator}
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	s.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: s.namespace}})

@@ -104,7 +104,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(1 << 20), pods: &pods{agents: map[string]*itzo.Client{}}}
+	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(lastlogs.Limits{Container: 1 << 20, Total: 1 << 22}), pods: &pods{agents: map[string]*itzo.Client{}}}
 	w.cluster = must[*devcluster.Cluster](t)(devcluster.Start(t.Context(), devcluster.Config{Dir: dir, BinDir: bin, DieWithParent: true}))
 	w.admin = clientFor(t, must[*rest.Config](t)(w.cluster.RESTConfig()))
 	w.installRights()
@@ -339,7 +339,7 @@ func (w *world) testRefusals(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"logs waits":        `Error from server (BadRequest): container "main" in pod "waits" is waiting to start: no capacity`,
-		"logs gone":         `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone: its cell has ended`,
+		"logs gone":         `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone with its cell: the cell ended without giving them to the operator`,
 		"logs web -p":       `Error from server (BadRequest): previous terminated container "main" in pod "web" not found`,
 		"logs web -c other": `container other is not valid for pod web`,
 	} {

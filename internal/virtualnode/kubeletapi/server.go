@@ -44,6 +44,9 @@ type Pods interface {
 // with metadata, perhaps without their beginning.
 type Kept interface {
 	Get(pod types.UID, container string) ([]byte, bool)
+	// WhyGone says why they are not kept of a container that ended at a time; zero
+	// where that is not known.
+	WhyGone(pod types.UID, container string, ended time.Time) string
 }
 
 // Nodes are the virtual nodes that the operator keeps.
