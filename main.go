@@ -26,7 +26,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -213,19 +212,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		return err
 	}
 	agents := cellagent.New(authorities, time.Now)
-	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(o.logLimits)
+	nodes, leases := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall)
 	recorders := virtualnode.NewRecorders(clientset.CoreV1())
-	about, err := aboutNodes(clientset, cloud.Region(), o)
-	if err != nil {
-		return err
-	}
-	if err := mgr.Add(manager.RunnableFunc(func(context.Context) error { logs.Begin(wall.Now()); return nil })); err != nil {
-		return fmt.Errorf("adding the last logs: %w", err)
-	}
-	serving := virtualnode.NewServingState()
-	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
-		Signer: o.signer, Tell: serving.Set,
-		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
+	kubelet, err := newKubelet(mgr, cloud.Region(), o, kubeletapi.Options{
+		Kube: clientset, NodeClients: nodes, Nodes: leases, Clock: wall,
 		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
 	})
 	if err != nil {
@@ -234,7 +224,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
 			Client: mgr.GetClient(), Live: live, Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
-			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: about, Serving: serving,
+			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: kubelet.about, Serving: kubelet.serving,
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,
@@ -244,9 +234,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
 		}),
 		pod.New(pod.Options{
-			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: logs,
+			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: kubelet.logs,
 		}),
-		kubelet,
+		kubelet.server,
 		authorities,
 		recorders,
 	)

@@ -23,17 +23,15 @@ const takeOverRetry = time.Second
 // exec go to the address that they tell. The rest of a node, and those that are
 // missing, is the reconciler's, which may have to wait for its turn.
 func (c *Controller) takeOver(ctx context.Context) error {
-	err := wait.PollUntilContextCancel(ctx, takeOverRetry, true, func(ctx context.Context) (bool, error) {
+	// It gives up only when the context ends.
+	_ = wait.PollUntilContextCancel(ctx, takeOverRetry, true, func(ctx context.Context) (bool, error) {
 		err := c.takeNodes(ctx)
 		if err != nil && ctx.Err() == nil {
 			log.FromContext(ctx).Error(err, "not all nodes tell this operator's address yet")
 		}
 		return err == nil, nil
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 func (c *Controller) takeNodes(ctx context.Context) error {
