@@ -9,13 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -58,6 +57,8 @@ type options struct {
 	nodeAddress  string
 	kubeletAddr  string
 	kubeletPort  int
+	signer       string
+	logLimits    lastlogs.Limits
 	leaderElect  bool
 	metricsAddr  string
 	healthAddr   string
@@ -75,6 +76,10 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.nodeAddress, "node-address", os.Getenv("POD_IP"), "the IP address at which the API server reaches this operator; $POD_IP when not given")
 	flags.StringVar(&o.kubeletAddr, "kubelet-bind-address", "", "the IP address on which the kubelet API is served, to authorized clients; all when empty")
 	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.Port, "the port of the kubelet API, as the nodes tell it")
+	flags.StringVar(&o.signer, "kubelet-serving-signer", certificatesv1.KubeletServingSignerName, "who signs the certificate of the kubelet API: the name of a signer, beta.eks.amazonaws.com/app-serving on EKS; or self-signed, which an API server that checks it refuses")
+	o.logLimits = lastlogs.DefaultLimits()
+	flags.Var((*bytesFlag)(&o.logLimits.Container), "last-logs-container", "how much of the end of a container's log is kept in memory when its cell ends, as long as its Pod exists, such as 1Mi")
+	flags.Var((*bytesFlag)(&o.logLimits.Total), "last-logs-total", "how much of such logs is kept in all, the newest, such as 256Mi; 0 keeps none")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica act")
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
@@ -209,10 +214,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		return err
 	}
 	agents := cellagent.New(authorities, time.Now)
-	nodes, leases, logs := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall), lastlogs.New(lastlogs.MaxTotal)
+	nodes, leases := virtualnode.NewClients(mgr.GetConfig()), virtualnode.NewLeases(clientset, wall)
 	recorders := virtualnode.NewRecorders(clientset.CoreV1())
-	kubelet, err := newKubeletAPI(o, kubeletapi.Options{
-		Kube: clientset, NodeClients: nodes, Nodes: leases, Kept: logs, Clock: wall,
+	kubelet, err := newKubelet(mgr, cloud.Region(), o, kubeletapi.Options{
+		Kube: clientset, NodeClients: nodes, Nodes: leases, Clock: wall,
 		Pods: &cellagent.Pods{Client: mgr.GetClient(), Agents: agents},
 	})
 	if err != nil {
@@ -220,9 +225,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	}
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Events: events, Clock: wall, Version: version,
-			Namespace: o.namespace, ServesAgent: agent.URL != "",
-			Leases: leases, Kubelet: virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
+			Client: mgr.GetClient(), Live: live, Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
+			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: kubelet.about, Serving: kubelet.serving, Version: version,
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,
@@ -232,10 +236,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
 		}),
 		pod.New(pod.Options{
-			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: logs,
+			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: kubelet.logs,
 			Version: version,
 		}),
-		kubelet,
+		kubelet.server,
 		authorities,
 		recorders,
 	)
@@ -307,16 +311,6 @@ func setupAll(mgr ctrl.Manager, controllers ...interface{ SetupWithManager(ctrl.
 		}
 	}
 	return nil
-}
-
-func newKubeletAPI(o options, parts kubeletapi.Options) (*kubeletapi.Server, error) {
-	address, err := netip.ParseAddr(o.nodeAddress)
-	if err != nil {
-		return nil, fmt.Errorf("--node-address: %w", err)
-	}
-	parts.Address = address
-	parts.Listen = net.JoinHostPort(o.kubeletAddr, strconv.Itoa(o.kubeletPort))
-	return kubeletapi.New(parts)
 }
 
 func newCloud(ctx context.Context, o options) (*aws.Client, error) {

@@ -13,6 +13,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.instanceType) == has(oldSelf.instanceType) && (!has(self.instanceType) || self.instanceType == oldSelf.instanceType)",message="spec.instanceType cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.launchType) == has(oldSelf.launchType) && (!has(self.launchType) || self.launchType == oldSelf.launchType)",message="spec.launchType cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.offeringTerms) == has(oldSelf.offeringTerms) && (!has(self.offeringTerms) || self.offeringTerms == oldSelf.offeringTerms)",message="spec.offeringTerms cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.zone) == has(oldSelf.zone) && (!has(self.zone) || self.zone == oldSelf.zone)",message="spec.zone cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.securityGroups) == has(oldSelf.securityGroups) && (!has(self.securityGroups) || self.securityGroups == oldSelf.securityGroups)",message="spec.securityGroups cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.instanceProfile) == has(oldSelf.instanceProfile) && (!has(self.instanceProfile) || self.instanceProfile == oldSelf.instanceProfile)",message="spec.instanceProfile cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.privateIPOnly) == has(oldSelf.privateIPOnly) && (!has(self.privateIPOnly) || self.privateIPOnly == oldSelf.privateIPOnly)",message="spec.privateIPOnly cannot be changed: delete the Cell and apply another"
@@ -59,6 +60,13 @@ type CellSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	OfferingTerms []OfferingTerm `json:"offeringTerms,omitempty"`
+
+	// zone is the only zone that the cell may be in, such as us-east-1a: that of
+	// the node that its pod is bound to, where the class has a node for each zone.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Zone string `json:"zone,omitempty"`
 
 	// volumeSize is the size of the root volume, rounded up to whole GiB: there
 	// must be room for the machine image's own and the ephemeral-storage beside

@@ -145,6 +145,13 @@ type CellClassSpec struct {
 	// +kubebuilder:validation:MaxProperties=16
 	Capacity corev1.ResourceList `json:"capacity,omitempty"`
 
+	// nodePerZone: true gives the class a virtual node for each zone of its
+	// subnets, kip-<class>-<zone>, instead of one for all, so that the scheduler
+	// can spread pods over zones and place them by zone. Each of them offers the
+	// capacity. The pods that are on a node that goes stay there until they end.
+	// +optional
+	NodePerZone bool `json:"nodePerZone,omitempty"`
+
 	// dns says where the cluster's names are resolved, for pods with dnsPolicy
 	// ClusterFirst or ClusterFirstWithHostNet. Where it is absent these use the
 	// cell's own name servers. A change reaches the next pod's cell.
@@ -314,9 +321,16 @@ type CellClassStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// node is the name of the class's virtual node and of its RuntimeClass.
+	// node is the name of the class's RuntimeClass, and that of its virtual node
+	// unless there is one for each zone.
 	// +optional
 	Node string `json:"node,omitempty"`
+	// nodes are the names of the class's virtual nodes, those among them that go
+	// once they have no pods.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Nodes []string `json:"nodes,omitempty"`
 	// images are the images chosen, at most one per architecture and accelerator.
 	// +optional
 	// +listType=map
@@ -424,7 +438,8 @@ type ResolvedSubnet struct {
 }
 
 // CellClass says how cells of a kind are made. For every class there is a
-// virtual node and a RuntimeClass, both called kip-<name>.
+// virtual node and a RuntimeClass, both called kip-<name>; or, with
+// nodePerZone, a node kip-<name>-<zone> for each zone.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -438,6 +453,7 @@ type ResolvedSubnet struct {
 // +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.images[*].id`
 // +kubebuilder:printcolumn:name="VPC",type=string,priority=1,JSONPath=`.status.vpcID`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 59",message="metadata.name must have at most 59 characters: the virtual node is called kip-<name>"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.nodePerZone) || !self.spec.nodePerZone || self.metadata.name.size() <= 35",message="metadata.name must have at most 35 characters with spec.nodePerZone: the virtual nodes are called kip-<name>-<zone>"
 // +kubebuilder:validation:XValidation:rule="!self.metadata.name.contains('.')",message="metadata.name must not contain dots: it becomes a label and part of a node's name"
 type CellClass struct {
 	metav1.TypeMeta `json:",inline"`

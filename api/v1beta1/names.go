@@ -12,6 +12,9 @@ const (
 
 	// LabelCellClass is on the virtual node, the RuntimeClass and the Cells of a class.
 	LabelCellClass = "kip.elotl.co/cell-class"
+	// AnnotationLeaving is on a node that Kip has cordoned because its class does
+	// not need it any more.
+	AnnotationLeaving = "kip.elotl.co/leaving"
 	// LabelNodeType and NodeType mark virtual nodes, as other virtual kubelets do.
 	LabelNodeType = "type"
 	NodeType      = "virtual-kubelet"
@@ -79,6 +82,12 @@ const (
 	ConditionLaunched = "Launched"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
+	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
+	// served with a certificate.
+	ConditionKubeletServing = "KubeletServing"
+	// ConditionNodesLeaving is of a CellClass, and only there where it is True:
+	// nodes that it does not need any more wait for their pods.
+	ConditionNodesLeaving = "NodesLeaving"
 	// ConditionDefaultType is of a CellClass, and only there where it is False:
 	// the class leaves no cells of its default type.
 	ConditionDefaultType = "DefaultInstanceTypeUsable"
@@ -131,6 +140,10 @@ const (
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"
+	ReasonSigned              = "Signed"
+	ReasonNotSigned           = "NotSigned"
+	ReasonSelfSigned          = "SelfSigned"
+	ReasonPodsBound           = "PodsBound"
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"
 	ReasonCellLost            = "CellLost"

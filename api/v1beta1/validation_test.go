@@ -320,6 +320,17 @@ func TestClassNames(t *testing.T) {
 	}
 }
 
+// TestClassNamesWithZones: a node's name has room for the zone's.
+func TestClassNamesWithZones(t *testing.T) {
+	c := apiServer.Client(t)
+	for name, want := range map[string]string{strings.Repeat("n", 35): "", strings.Repeat("n", 36): "at most 35 characters"} {
+		t.Run(name, func(t *testing.T) {
+			check(t, c, manifest("CellClass", name, set(classSpec(), "nodePerZone", true)), want)
+			check(t, c, manifest("CellClass", name, set(classSpec(), "nodePerZone", false)), "")
+		})
+	}
+}
+
 // TestCellSpecIsImmutable changes each field of a Cell that exists.
 func TestCellSpecIsImmutable(t *testing.T) {
 	c := apiServer.Client(t)
@@ -334,6 +345,7 @@ func TestCellSpecIsImmutable(t *testing.T) {
 	}{
 		{full(), field{"cellClassName", "other", "spec.cellClassName cannot be changed"}},
 		{full(), field{"cellClassName", "default", ""}},
+		{full(), field{"zone", "us-east-1a", "spec.zone cannot be changed"}},
 		{full(), field{"instanceType", "m5.xlarge", "spec.instanceType cannot be changed"}},
 		{full(), field{"instanceType", nil, "spec.instanceType cannot be changed"}},
 		{cellSpec(), field{"instanceType", "m5.large", "spec.instanceType cannot be changed"}},

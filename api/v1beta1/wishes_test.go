@@ -28,6 +28,9 @@ func TestCellWishes(t *testing.T) {
 		{"launchType", "spot", "spec.launchType"},
 		{"launchType", "", "spec.launchType"},
 
+		{"zone", "us-west-2-lax-1a", ""},
+		{"zone", "US", "spec.zone"},
+
 		{"offeringTerms", []any{offering(zoneKey, "In", "a", "b")}, ""},
 		{"offeringTerms", []any{offering("node.kubernetes.io/instance-type", "NotIn", "m5.large"), offering("kubernetes.io/arch", "In", "arm64")}, ""},
 		{"offeringTerms", []any{offering("team", "In", "red")}, "spec.offeringTerms[0].requirements[0].key"},

@@ -88,8 +88,8 @@ func (b *bench) operator(mgr ctrl.Manager) error {
 	offers := fixture.Catalogue(b, mgr, b.cloud, wall)
 	return errors.Join(
 		cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: wall, Version: "test",
-			Leases: virtualnode.NewLeases(clientset, wall), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: wall,
+			Leases: virtualnode.NewLeases(clientset, wall), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}},
 		}).SetupWithManager(mgr),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: ca, Agents: cellagent.New(ca, time.Now),

@@ -77,7 +77,8 @@ func (c *Controller) noCapacity(s *scope, message string) *problem {
 	reason, world := v1beta1.ReasonNoVolumes, c.world(s.class)
 	var without []string
 	for _, subnet := range s.class.Status.Subnets {
-		switch {
+		switch zone := s.cell.Spec.Zone; {
+		case zone != "" && zone != subnet.Zone:
 		case !world.NoVolumes(subnet.Zone):
 			reason = v1beta1.ReasonNoCapacity
 		case !slices.Contains(without, subnet.Zone):

@@ -317,3 +317,21 @@ func (b *bench) awaitMemory(name string, want int64) {
 		return nil
 	})
 }
+
+// TestZoneOfACell: it is launched in its zone or not at all, whatever else has
+// capacity; also where it asks for nothing and so gets the class's default type.
+func TestZoneOfACell(t *testing.T) {
+	b := market(t, map[string]float64{"m5.large": 0.096, "c5.large": 0.085}, nil, func(s *v1beta1.CellClassSpec) { s.DefaultInstanceType = "m5.large" })
+	inZone := func(zone string, i int) func(*v1beta1.Cell) {
+		return func(c *v1beta1.Cell) { c.Name, c.Spec.Zone = fmt.Sprint(c.Name, "-", zone, "-", i), zone }
+	}
+	for _, zone := range []string{"us-east-1a", "us-east-1b"} {
+		for i, edit := range []func(*v1beta1.Cell){needs("1", "1Gi"), func(*v1beta1.Cell) {}} {
+			cell := b.booting(b.cell(inZone(zone, i), edit))
+			if got := cell.Status.Attempts[0].Zone; got != zone {
+				t.Errorf("it is in %s, not in %s", got, zone)
+			}
+		}
+	}
+	b.unready(b.cell(inZone("us-east-1f", 0), needs("1", "1Gi")), v1beta1.ReasonNoFittingType, "us-east-1f, the zone of the pod's node")
+}

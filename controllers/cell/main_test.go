@@ -93,8 +93,8 @@ func (b *bench) start() *bench {
 		}
 		b.offers = fixture.Catalogue(b, mgr, source, b.clock)
 		classes := cellclass.New(cellclass.Options{
-			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Events: events, Clock: b.clock, Version: "test", Namespace: metav1.NamespaceDefault, ServesAgent: true,
-			Leases: virtualnode.NewLeases(clientset, b.clock), Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250},
+			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: b.offers, Events: events, Clock: b.clock, Live: mgr.GetAPIReader(), Namespace: metav1.NamespaceDefault, ServesAgent: true,
+			Leases: virtualnode.NewLeases(clientset, b.clock), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}},
 		})
 		if err := classes.SetupWithManager(mgr); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 func readyCondition(cell *v1beta1.Cell) *metav1.Condition {
@@ -44,7 +45,7 @@ func notLaunched(cell *v1beta1.Cell, reason, message string) {
 func (c *Controller) summarize(cell *v1beta1.Cell) {
 	status := &cell.Status
 	status.ControllerID = c.ClusterID
-	status.Node = v1beta1.NodeName(cell.Spec.CellClassName)
+	status.Node = nodeOf(&cell.Spec)
 	if ref := cell.Spec.PodRef; ref != nil {
 		status.PodNamespace, status.PodName = ref.Namespace, ref.Name
 	}
@@ -57,6 +58,15 @@ func (c *Controller) summarize(cell *v1beta1.Cell) {
 	status.PhaseTimes = append(status.PhaseTimes, v1beta1.PhaseTime{
 		Phase: status.Phase, Time: metav1.NewMicroTime(c.Clock.Now()),
 	})
+}
+
+// nodeOf is the name of the virtual node of the cell's pod, or that of its class.
+func nodeOf(spec *v1beta1.CellSpec) string {
+	id := virtualnode.Identity{Class: spec.CellClassName}
+	if spec.PodRef != nil {
+		id.Zone = spec.Zone
+	}
+	return id.Name()
 }
 
 func phaseOf(cell *v1beta1.Cell) v1beta1.CellPhase {

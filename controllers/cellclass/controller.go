@@ -56,18 +56,22 @@ type Catalogue interface {
 
 // Options are what a Controller is made of.
 type Options struct {
-	Client    client.Client
+	Client client.Client
+	// Live reads what the cache may lack.
+	Live      client.Reader
 	Cloud     Cloud
 	Catalogue Catalogue
 	Leases    *virtualnode.Leases
 	Events    events.EventRecorder
 	Clock     clock.PassiveClock
-	// Kubelet is where the operator serves the kubelet API.
-	Kubelet virtualnode.Endpoint
-	// Version is the operator's.
-	Version string
+	// About is what the nodes say of the operator; their Runtime is found out.
+	About virtualnode.About
+	// Serving tells how the kubelet API is served; nil: nothing is said of it.
+	Serving *virtualnode.ServingState
 	// ServesAgent: the operator serves an agent to cells whose class names none.
 	ServesAgent bool
+	// Version is the operator's, which the agent has that it serves.
+	Version string
 	// Namespace is the operator's own.
 	Namespace string
 }
@@ -77,11 +81,12 @@ type Controller struct {
 	Options
 	resolved resolutions
 	written  *ownwrites.Versions
+	leaving  *leaving
 }
 
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
-	return &Controller{Options: options, resolved: newResolutions(), written: ownwrites.New()}
+	return &Controller{Options: options, resolved: newResolutions(), written: ownwrites.New(), leaving: newLeaving()}
 }
 
 // Reconcile keeps a class's objects, which needs no cloud, and then looks the
@@ -103,8 +108,9 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	}
 	count(class, cells)
 	class.Status.Node = v1beta1.NodeName(class.Name)
+	c.sayServing(class)
 	after := retryEvery
-	err = c.keepObjects(ctx, class)
+	err = c.keepObjects(ctx, class, cells)
 	if taken := (*finding)(nil); errors.As(err, &taken) {
 		c.nameTaken(class, taken)
 		err = nil
@@ -112,8 +118,11 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 		after = c.resolve(ctx, class)
 	}
 	c.noteAgents(class, cells)
-	// The node's labels follow from what was found: the write's event brings them.
-	return ctrl.Result{RequeueAfter: after}, errors.Join(err, c.writeStatus(ctx, before, class))
+	if meta.IsStatusConditionTrue(class.Status.Conditions, v1beta1.ConditionNodesLeaving) {
+		after = min(after, leaveAfter)
+	}
+	// The nodes and their labels follow from what was found: the write's event brings them.
+	return ctrl.Result{RequeueAfter: min(after, virtualnode.HeartbeatEvery)}, errors.Join(err, c.writeStatus(ctx, before, class))
 }
 
 // addFinalizer changes the metadata alone: an update would write the
@@ -145,10 +154,16 @@ func (c *Controller) writeStatus(ctx context.Context, before, class *v1beta1.Cel
 
 // announce makes events of conditions that are new.
 func (c *Controller) announce(before, class *v1beta1.CellClass) {
-	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType} {
+	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType, v1beta1.ConditionKubeletServing} {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(class.Status.Conditions, kind)
 		c.announceOne(class, was, is)
+	}
+	// Whose message counts down are told of once.
+	for _, kind := range []string{v1beta1.ConditionInUse, v1beta1.ConditionNodesLeaving} {
+		if meta.FindStatusCondition(before.Status.Conditions, kind) == nil {
+			c.announceOne(class, nil, meta.FindStatusCondition(class.Status.Conditions, kind))
+		}
 	}
 }
 
@@ -199,13 +214,12 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 			Type: v1beta1.ConditionInUse, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonCellsExist,
 			Message: waitsFor(cells), ObservedGeneration: class.Generation,
 		})
-		err := c.keepObjects(ctx, class)
+		err := c.keepObjects(ctx, class, cells)
 		if taken := (*finding)(nil); errors.As(err, &taken) {
 			err = nil // it stays whoever's it is
 		}
-		return ctrl.Result{}, errors.Join(err, c.writeStatus(ctx, before, class))
+		return ctrl.Result{RequeueAfter: virtualnode.HeartbeatEvery}, errors.Join(err, c.writeStatus(ctx, before, class))
 	}
-	c.Leases.Drop(v1beta1.NodeName(class.Name))
 	c.resolved.forget(class.UID)
 	c.written.Forget(class.UID)
 	if err := c.removeObjects(ctx, class); err != nil {
@@ -218,18 +232,26 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 	return ctrl.Result{}, nil
 }
 
-// namedCells is how many Cells a message names at most.
-const namedCells = 5
+// namedAtMost is how many Cells or pods a message names at most.
+const namedAtMost = 5
 
 // waitsFor says which Cells hold up the deletion of their class.
 func waitsFor(cells []v1beta1.Cell) string {
-	var names []string
-	for i := range cells[:min(len(cells), namedCells)] {
-		names = append(names, cells[i].Name)
+	names := make([]string, len(cells))
+	for i := range cells {
+		names[i] = cells[i].Name
+		if pod := cells[i].Spec.PodRef; pod != nil {
+			names[i] += fmt.Sprintf(" (pod %s/%s)", pod.Namespace, pod.Name)
+		}
 	}
-	list := strings.Join(names, ", ")
-	if more := len(cells) - len(names); more > 0 {
+	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), handful(names))
+}
+
+// handful lists some names, and says how many more there are.
+func handful(names []string) string {
+	list := strings.Join(names[:min(len(names), namedAtMost)], ", ")
+	if more := len(names) - namedAtMost; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), list)
+	return list
 }

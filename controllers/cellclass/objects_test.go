@@ -2,6 +2,7 @@ package cellclass
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -81,7 +83,7 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	})
 	labels := map[string]string{
 		"type": "virtual-kubelet", "kip.elotl.co/cell-class": b.name, "kubernetes.io/os": "linux",
-		"kubernetes.io/arch": "arm64", "topology.kubernetes.io/zone": "us-east-1b",
+		"kubernetes.io/arch": "arm64", "topology.kubernetes.io/zone": "us-east-1b", "topology.kubernetes.io/region": "us-east-1",
 	}
 	if diff := cmp.Diff(labels, node.Labels); diff != "" {
 		t.Errorf("labels of the node (-want +got):\n%s", diff)
@@ -90,7 +92,7 @@ func TestNodeAndRuntimeClass(t *testing.T) {
 	if !equality.Semantic.DeepEqual(node.Status.Capacity, capacity) || !equality.Semantic.DeepEqual(node.Status.Allocatable, capacity) {
 		t.Errorf("capacity %v, allocatable %v", node.Status.Capacity, node.Status.Allocatable)
 	}
-	if node.Spec.ProviderID != "kip://"+b.name || node.Status.NodeInfo.KubeletVersion != "kip-v1.2.3" || node.Status.NodeInfo.Architecture != "arm64" {
+	if node.Spec.ProviderID != "kip://"+b.name || node.Status.NodeInfo.KubeletVersion != "v1.36.3+kip.1.2.3" || node.Status.NodeInfo.Architecture != "arm64" {
 		t.Errorf("provider ID %s, info %+v", node.Spec.ProviderID, node.Status.NodeInfo)
 	}
 	if taints := node.Spec.Taints; len(taints) == 0 || taints[0].ToString() != "virtual-kubelet.io/provider=kip:NoSchedule" {
@@ -127,6 +129,8 @@ func TestEditedNodeIsMended(t *testing.T) {
 		"type label":     func(n *corev1.Node) { n.Labels[v1beta1.LabelNodeType] = "other" },
 		"all labels":     func(n *corev1.Node) { n.Labels = nil },
 		"hostname label": func(n *corev1.Node) { n.Labels[corev1.LabelHostname] = n.Name },
+		"taint's value":  func(n *corev1.Node) { n.Spec.Taints[0].Value = "other" },
+		"region":         func(n *corev1.Node) { n.Labels[corev1.LabelTopologyRegion] = "elsewhere" },
 		"taints":         func(n *corev1.Node) { n.Spec.Taints = nil },
 	} {
 		edit(b, node, change)
@@ -154,7 +158,7 @@ func TestEditedNodeIsMended(t *testing.T) {
 		fixture.WaitFor(b, b, node, "the node's status is mended: "+name, sameNode(node))
 	}
 	edit(b, node, func(n *corev1.Node) {
-		n.Labels["team"] = "red"
+		n.Labels["team"], n.Annotations = "red", map[string]string{"mine": "yes"}
 		n.Spec.Unschedulable = true
 		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "mine", Effect: corev1.TaintEffectNoExecute})
 	})
@@ -171,7 +175,7 @@ func TestEditedNodeIsMended(t *testing.T) {
 			mine++
 		}
 	}
-	if is.Labels["team"] != "red" || !is.Spec.Unschedulable || mine != 1 {
+	if is.Labels["team"] != "red" || is.Annotations["mine"] != "yes" || !is.Spec.Unschedulable || mine != 1 {
 		t.Errorf("labels %v, unschedulable %v, taints %v", is.Labels, is.Spec.Unschedulable, is.Spec.Taints)
 	}
 }
@@ -392,7 +396,9 @@ func TestClassWaitsForItsCells(t *testing.T) {
 	node, runtimeClass := waitForObjects(b)
 	cell := &v1beta1.Cell{
 		ObjectMeta: metav1.ObjectMeta{Name: b.name, Labels: map[string]string{fixture.TestLabel: b.name}},
-		Spec:       v1beta1.CellSpec{CellClassName: b.name},
+		Spec: v1beta1.CellSpec{
+			CellClassName: b.name, PodRef: &v1beta1.PodReference{Namespace: "shop", Name: "web-0", UID: "uid"},
+		},
 	}
 	b.create(cell)
 	counted := func(cells, ready int32) {
@@ -418,7 +424,19 @@ func TestClassWaitsForItsCells(t *testing.T) {
 		if inUse == nil || inUse.Status != metav1.ConditionTrue || inUse.Reason != v1beta1.ReasonCellsExist {
 			return fmt.Errorf("conditions %+v", is.Status.Conditions)
 		}
-		return holdsAll(inUse.Message, []string{"1 Cells", cell.Name})
+		return holdsAll(inUse.Message, []string{"1 Cells", cell.Name + " (pod shop/web-0)"})
+	})
+	fixture.Eventually(t, "an event says so", func(ctx context.Context) error {
+		var events eventsv1.EventList
+		if err := b.List(ctx, &events); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+			return e.Regarding.UID == class.UID && e.Reason == v1beta1.ReasonCellsExist
+		}) {
+			return errors.New("none does")
+		}
+		return nil
 	})
 	cordoned := func(is *corev1.Node) error {
 		if !is.Spec.Unschedulable || is.UID != node.UID {
@@ -442,4 +460,35 @@ func TestClassWaitsForItsCells(t *testing.T) {
 	fixture.WaitGone(b, b, class)
 	fixture.WaitGone(b, b, node)
 	fixture.WaitGone(b, b, runtimeClass)
+}
+
+// TestClassMadeAnew at once after the old one has gone has a node, a lease and a
+// RuntimeClass of its own.
+func TestClassMadeAnew(t *testing.T) {
+	b := newBench(t).start()
+	class := b.class()
+	for range 3 {
+		b.ready(class)
+		old, _ := waitForObjects(b)
+		if err := b.Delete(t.Context(), class); err != nil {
+			t.Fatal(err)
+		}
+		fixture.WaitGone(b, b, class)
+		class = b.class()
+		b.ready(class)
+		node := fixture.WaitFor(b, b, old, "the node is a new one", func(is *corev1.Node) error {
+			if is.UID == old.UID || is.Spec.Unschedulable {
+				return fmt.Errorf("node %s, unschedulable %v", is.UID, is.Spec.Unschedulable)
+			}
+			return nil
+		})
+		fixture.WaitFor(b, b, b.runtimeClass(), "the RuntimeClass is back", func(*nodev1.RuntimeClass) error { return nil })
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}
+		fixture.WaitFor(b, b, lease, "the lease is the new node's", func(is *coordinationv1.Lease) error {
+			if len(is.OwnerReferences) != 1 || is.OwnerReferences[0].UID != node.UID {
+				return fmt.Errorf("owners %+v", is.OwnerReferences)
+			}
+			return nil
+		})
+	}
 }

@@ -3,6 +3,7 @@ package cellclass
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -23,6 +25,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloudinit"
 	"kip.elotl.co/internal/retry"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // workers is how many classes are worked on at once; each may wait for the cloud.
@@ -32,6 +35,7 @@ const workers = 10
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses/status,verbs=update
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list
 // +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
 // +kubebuilder:rbac:groups="",namespace=kip-system,resources=configmaps;secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch;create;update;delete
@@ -41,15 +45,19 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(c.Leases); err != nil {
 		return fmt.Errorf("adding the node leases: %w", err)
 	}
+	if err := mgr.Add(manager.RunnableFunc(c.takeOver)); err != nil {
+		return fmt.Errorf("adding the nodes' addresses: %w", err)
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("cellclass").
 		For(&v1beta1.CellClass{}).
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.classesOfNode)).
 		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		WatchesRawSource(source.Func(c.whenCatalogueIsReady(mgr.GetClient()))).
+		WatchesRawSource(source.Func(c.whenServingChanges(mgr.GetClient()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))
 }
@@ -63,13 +71,7 @@ func (c *Controller) whenCatalogueIsReady(classes client.Reader) func(context.Co
 			case <-ctx.Done():
 				return
 			}
-			var all v1beta1.CellClassList
-			if err := classes.List(ctx, &all); err != nil {
-				log.FromContext(ctx).Error(err, "listing the classes that wait for instance types")
-			}
-			for i := range all.Items {
-				q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
-			}
+			enqueueAll(ctx, classes, q)
 		}()
 		return nil
 	}
@@ -107,6 +109,33 @@ func (c *Controller) classesOfSource(ctx context.Context, o client.Object) []rec
 		if cloudinit.Uses(&all.Items[i], o) {
 			c.resolved.forget(all.Items[i].UID)
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return requests
+}
+
+// classesOfNode are the class whose node it is, or those that want a node of
+// that name.
+func (c *Controller) classesOfNode(ctx context.Context, o client.Object) []reconcile.Request {
+	node, ok := o.(*corev1.Node)
+	if !ok {
+		return nil
+	}
+	id, ours := virtualnode.IdentityOf(node)
+	if !strings.HasPrefix(node.Name, v1beta1.NodeName("")) {
+		return nil
+	}
+	var all v1beta1.CellClassList
+	if err := c.Client.List(ctx, &all); err != nil {
+		log.FromContext(ctx).Error(err, "listing the classes that a node may be of", "node", node.Name)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range all.Items {
+		class := &all.Items[i]
+		wants := func(id virtualnode.Identity) bool { return id.Name() == node.Name }
+		if ours && id.Class == class.Name || slices.ContainsFunc(virtualnode.Identities(class), wants) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(class)})
 		}
 	}
 	return requests

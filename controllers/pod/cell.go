@@ -91,7 +91,7 @@ func want(s *scope, class *v1beta1.CellClass) *refusal {
 		}
 		return &refusal{reason: refusals[0].Reason, message: strings.Join(messages, "; ")}
 	}
-	spec.CellClassName = s.class
+	spec.CellClassName, spec.Zone = s.class, s.zone
 	spec.PodRef = &v1beta1.PodReference{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: string(s.pod.UID)}
 	s.wanted = spec
 	return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +19,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/ownwrites"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // Agents gives the client of a Cell's agent.
@@ -60,6 +60,8 @@ type Controller struct {
 	// What pods refer to, for a moment.
 	configMaps *sharedReads[corev1.ConfigMap]
 	secrets    *sharedReads[corev1.Secret]
+	// fetching has a place for each pod whose last logs are being fetched.
+	fetching chan struct{}
 }
 
 // New makes a Controller; SetupWithManager registers it.
@@ -67,6 +69,7 @@ func New(options Options) *Controller {
 	return &Controller{
 		Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New(),
 		configMaps: newSharedReads[corev1.ConfigMap](options.Clock), secrets: newSharedReads[corev1.Secret](options.Clock),
+		fetching: make(chan struct{}, logsAtOnce),
 	}
 }
 
@@ -74,6 +77,8 @@ func New(options Options) *Controller {
 type scope struct {
 	pod   *corev1.Pod
 	class string
+	// zone is that of the pod's node; empty where the node is its class's only one.
+	zone string
 	// labels are those of the pod's node.
 	labels map[string]string
 	node   kubernetes.Interface
@@ -120,8 +125,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // scopeOf begins the scope of a pod that is bound to a virtual node; nil for
 // any other.
 func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, error) {
-	class, ours := strings.CutPrefix(pod.Spec.NodeName, v1beta1.NodeName(""))
-	if !ours {
+	if !maybeOurs(pod) {
 		return nil, nil
 	}
 	node := &corev1.Node{}
@@ -132,10 +136,11 @@ func (c *Controller) scopeOf(ctx context.Context, pod *corev1.Pod) (*scope, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading node %s: %w", pod.Spec.NodeName, err)
 	}
-	if node.Labels[v1beta1.LabelCellClass] != class {
+	id, ours := virtualnode.IdentityOf(node)
+	if !ours {
 		return nil, nil
 	}
-	return &scope{pod: pod, class: class, labels: node.Labels}, nil
+	return &scope{pod: pod, class: id.Class, zone: id.Zone, labels: node.Labels}, nil
 }
 
 func terminal(pod *corev1.Pod) bool { return terminalPhase(pod.Status.Phase) }

@@ -12,11 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/internal/itzo"
-	"kip.elotl.co/internal/lastlogs"
 )
 
 // LogKeeper keeps the logs of containers whose cell is about to end.
 type LogKeeper interface {
+	// Limit is how many bytes of a container's log are kept.
+	Limit() int
 	Keep(pod types.UID, container string, data []byte)
 	Get(pod types.UID, container string) ([]byte, bool)
 	Forget(pod types.UID, container string)
@@ -79,8 +80,18 @@ func containerNames(pod *corev1.Pod) []string {
 	return names
 }
 
+// logsAtOnce is how many pods' logs are fetched at a time, so that what is under
+// way takes little memory when many end together.
+const logsAtOnce = 16
+
 // keepLogs fetches the last logs of all containers.
 func (c *Controller) keepLogs(ctx context.Context, pod *corev1.Pod, agent *itzo.Client) error {
+	select {
+	case c.fetching <- struct{}{}:
+		defer func() { <-c.fetching }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting to fetch the last logs: %w", ctx.Err())
+	}
 	var errs []error
 	for _, name := range haveRun(pod) {
 		if err := c.keepLog(ctx, pod, name, agent); err != nil {
@@ -91,12 +102,12 @@ func (c *Controller) keepLogs(ctx context.Context, pod *corev1.Pod, agent *itzo.
 }
 
 func (c *Controller) keepLog(ctx context.Context, pod *corev1.Pod, container string, agent *itzo.Client) error {
-	stream, err := agent.Logs(ctx, container, itzo.LogOptions{Metadata: true, Bytes: lastlogs.MaxContainer})
+	stream, err := agent.Logs(ctx, container, itzo.LogOptions{Metadata: true, Bytes: c.Logs.Limit()})
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	data, err := io.ReadAll(io.LimitReader(stream, lastlogs.MaxContainer))
+	data, err := io.ReadAll(io.LimitReader(stream, int64(c.Logs.Limit())))
 	if err != nil {
 		return err
 	}

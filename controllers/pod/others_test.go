@@ -26,8 +26,8 @@ func (s *scene) nodeClient() kubernetes.Interface {
 // Pods elsewhere are none of ours, also on a node that is only named like ours.
 func TestPodsOfOtherNodes(t *testing.T) {
 	s := newScene(t)
-	s.addNode("kip-x"+s.class, nil)
-	s.addNode("kip-y"+s.class, map[string]string{v1beta1.LabelCellClass: "another"})
+	s.addNodeOf("kip-x"+s.class, "", map[string]string{v1beta1.LabelCellClass: "x" + s.class})
+	s.addNodeOf("kip-y"+s.class, "kip://another", map[string]string{v1beta1.LabelCellClass: "y" + s.class})
 	s.operator()
 	pods := map[string]*corev1.Pod{}
 	for _, node := range []string{"kip-x" + s.class, "kip-y" + s.class, "kip-absent-" + s.class, "worker-1", ""} {

@@ -3,6 +3,7 @@ package pod_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	class := "c" + rand.String(6)
-	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(1 << 20), clock: &shiftedClock{},
+	s := &scene{t: t, namespace: "ns-" + class, class: class, node: v1beta1.NodeName(class), ca: ca, logs: lastlogs.New(lastlogs.Limits{Container: 1 << 20, Total: 1 << 22}), clock: &shiftedClock{},
 		nodes: cluster.operator}
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	s.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: s.namespace}})
@@ -79,7 +80,13 @@ func newScene(t *testing.T) *scene {
 
 func (s *scene) addNode(name string, labels map[string]string) {
 	s.t.Helper()
-	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
+	s.addNodeOf(name, "kip://"+strings.TrimPrefix(name, v1beta1.NodeName("")), labels)
+}
+
+// addNodeOf adds a node with a provider ID that is not its class's alone.
+func (s *scene) addNodeOf(name, providerID string, labels map[string]string) {
+	s.t.Helper()
+	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{ProviderID: providerID}})
 	s.t.Cleanup(func() {
 		_ = cluster.admin.Delete(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	})

@@ -23,6 +23,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/retry"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // workers is how many pods are worked on at once; each waits for the API server
@@ -143,7 +144,18 @@ func launchesOtherwise() predicate.Predicate {
 // podsOfClass are the pods whose wishes the class, having been changed, may
 // grant now.
 func (c *Controller) podsOfClass(ctx context.Context, class client.Object) []reconcile.Request {
-	return c.podsOn(ctx, v1beta1.NodeName(class.GetName()))
+	var nodes corev1.NodeList
+	if err := c.Client.List(ctx, &nodes); err != nil {
+		log.FromContext(ctx).Error(err, "cannot list the nodes of a class", "class", class.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range nodes.Items {
+		if id, ours := virtualnode.IdentityOf(&nodes.Items[i]); ours && id.Class == class.GetName() {
+			requests = append(requests, c.podsOn(ctx, nodes.Items[i].Name)...)
+		}
+	}
+	return requests
 }
 
 func (c *Controller) podsOn(ctx context.Context, node string) []reconcile.Request {

@@ -75,6 +75,21 @@ func TestWishesReachTheCell(t *testing.T) {
 	}
 }
 
+// The cell of a pod that is bound to the node of a zone is in that zone, and in
+// the class of the node, whatever its name could stand for besides.
+func TestZoneOfTheNode(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	node := s.node + "-us-east-1b"
+	s.addNodeOf(node, "kip://"+s.class+"/us-east-1b", map[string]string{v1beta1.LabelCellClass: "edited", corev1.LabelTopologyZone: "edited"})
+	p := s.add("zoned", func(p *corev1.Pod) { p.Spec.NodeName = node })
+	if spec := s.cellOf(p).Spec; spec.Zone != "us-east-1b" || spec.CellClassName != s.class || len(spec.OfferingTerms) != 0 {
+		t.Errorf("spec %+v", spec)
+	}
+	s.boot(p)
+	s.running(p)
+}
+
 // A pod with a wish that cannot be is Pending and says why, and goes on by
 // itself when the annotation is mended.
 func TestMendedAnnotation(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // Pods finds the pods of virtual nodes, and from a pod its agent.
@@ -27,8 +28,16 @@ func (p *Pods) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, er
 	if err := p.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, pod); err != nil {
 		return nil, fmt.Errorf("reading pod: %w", err)
 	}
+	notOurs := apierrors.NewNotFound(corev1.Resource("pods"), name)
 	if !strings.HasPrefix(pod.Spec.NodeName, v1beta1.NodeName("")) {
-		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+		return nil, notOurs
+	}
+	node := &corev1.Node{}
+	if err := p.Client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, node); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading the pod's node: %w", err)
+	}
+	if _, ours := virtualnode.IdentityOf(node); !ours {
+		return nil, notOurs
 	}
 	return pod, nil
 }

@@ -46,8 +46,12 @@ func podOn(node string) *corev1.Pod {
 }
 
 func TestPod(t *testing.T) {
-	for node, want := range map[string]bool{"kip-default": true, "worker-1": false, "": false} {
-		pod, err := newPods(t, nil, podOn(node)).Pod(t.Context(), "default", "web")
+	node := func(name, providerID string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{ProviderID: providerID}}
+	}
+	nodes := []client.Object{node("kip-default", "kip://default"), node("kip-default-a", "kip://default/a"), node("kip-foreign", "aws:///a/i-1"), node("worker-1", "kip://default")}
+	for node, want := range map[string]bool{"kip-default": true, "kip-default-a": true, "kip-foreign": false, "kip-gone": false, "worker-1": false, "": false} {
+		pod, err := newPods(t, nil, append(nodes, podOn(node))...).Pod(t.Context(), "default", "web")
 		if want != (err == nil) || !want && !apierrors.IsNotFound(err) {
 			t.Errorf("a pod on node %q: %v, %v", node, pod, err)
 		}

@@ -26,6 +26,7 @@ func Ask(spec *v1beta1.CellSpec, class *v1beta1.CellClass, region string) select
 		Neurons:        amount(spec.Resources, v1beta1.ResourceNeuron),
 		LaunchType:     spec.LaunchType,
 		Terms:          spec.OfferingTerms,
+		Zone:           spec.Zone,
 		PrivateIPOnly:  PrivateIPOnly(spec, class),
 		VolumeGiB:      askedGiB(spec.VolumeSize),
 		StorageGiB:     storageGiB(spec),
@@ -65,7 +66,7 @@ func ByDefault(spec *v1beta1.CellSpec, ask *selection.Ask) bool {
 // class's default: what it says of zone, type and architecture rules that out,
 // wherever there is capacity.
 func DefaultGivesWay(spec *v1beta1.CellSpec, ask *selection.Ask, rules *selection.Rules, world selection.World) bool {
-	if !ByDefault(spec, ask) || len(ask.Terms) == 0 {
+	if !ByDefault(spec, ask) || len(ask.Terms) == 0 && ask.Zone == "" {
 		return false
 	}
 	step, _ := selection.Nearest(rules, ask, world)

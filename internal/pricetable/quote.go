@@ -107,7 +107,7 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 	if p := cellspec.ClassProblem(class); p != nil {
 		return nil, fmt.Errorf("%s: %s", p.Reason, p.Message)
 	}
-	spec, err := specOf(w.Pod, class)
+	spec, err := specOf(w.Pod, class, m.Region)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +138,14 @@ func (m Market) Quote(w Workload, class *v1beta1.CellClass) (*Quote, error) {
 
 // specOf is the spec of a pod's Cell. The error says all for which the operator
 // would refuse the pod.
-func specOf(pod *corev1.Pod, class *v1beta1.CellClass) (v1beta1.CellSpec, error) {
+func specOf(pod *corev1.Pod, class *v1beta1.CellClass, region string) (v1beta1.CellSpec, error) {
 	var reasons []error
 	for _, r := range []*admission.Refusal{admission.Pod(pod, admission.ExpectedAgent()), admission.KnownAgents(pod, class), admission.Daemon(pod, class)} {
 		if r != nil {
 			reasons = append(reasons, errors.New(r.Message))
 		}
 	}
-	spec, refusals := demand.Of(pod, class, virtualnode.Labels(class))
+	spec, refusals := demand.Of(pod, class, virtualnode.Labels(class, virtualnode.Identity{Class: class.Name}, region))
 	for _, r := range refusals {
 		reasons = append(reasons, errors.New(r.Message))
 	}

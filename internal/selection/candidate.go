@@ -40,7 +40,7 @@ func (q *query) try(l *listing) (c candidate, refused Step) {
 	x := q.rules.index
 	kind, zone := &x.types[l.kind], x.zones[l.zone]
 	subnets := q.rules.subnets[l.zone]
-	if len(subnets) == 0 || !q.termsAllowIn(l.kind, l.zone) {
+	if len(subnets) == 0 || q.ask.Zone != "" && zone != q.ask.Zone || !q.termsAllowIn(l.kind, l.zone) {
 		return candidate{}, StepZone
 	}
 	c = candidate{listing: l, bareMetal: kind.BareMetal}

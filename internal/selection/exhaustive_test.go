@@ -274,7 +274,7 @@ func (e *exhaustive) consider(ask selection.Ask, t *selection.Type, l selection.
 			f.free, f.SubnetID, f.AddressPerHour = free, s.ID, address
 		}
 	}
-	if f.free == 0 || !termsHold(ask.Terms, t, l.Zone, e.mustBeNamed(ask, t)) || e.world.Dry(t, l.Zone, l.Market) {
+	if f.free == 0 || ask.Zone != "" && ask.Zone != l.Zone || !termsHold(ask.Terms, t, l.Zone, e.mustBeNamed(ask, t)) || e.world.Dry(t, l.Zone, l.Market) {
 		return f, false
 	}
 	if t.Burst != nil {

@@ -124,7 +124,7 @@ func (q *query) launchType() v1beta1.LaunchType {
 }
 
 // whyNotZone: either the class has subnets in none of the type's zones, or
-// affinity excludes those in which it has.
+// the zone that is asked for is none of them, or affinity excludes them.
 func (q *query) whyNotZone(kind int32) string {
 	offered, own := q.zonesOf(kind), q.classZones()
 	common := slices.DeleteFunc(slices.Clone(offered), func(zone string) bool { return !slices.Contains(own, zone) })
@@ -133,6 +133,15 @@ func (q *query) whyNotZone(kind int32) string {
 		return "cannot be launched: the class has no subnets"
 	case len(common) == 0:
 		return fmt.Sprintf("is offered in %s, the class's subnets are in %s", strings.Join(offered, ", "), strings.Join(own, ", "))
+	}
+	switch zone := q.ask.Zone; {
+	case zone == "":
+	case !slices.Contains(own, zone):
+		return fmt.Sprintf("cannot be launched in %s, the zone of the pod's node: the class has no subnet there any more", zone)
+	case !slices.Contains(offered, zone):
+		return fmt.Sprintf("is offered in %s, not in %s, the zone of the pod's node", strings.Join(offered, ", "), zone)
+	default:
+		common = []string{zone}
 	}
 	return fmt.Sprintf("is excluded in %s by node selector or affinity", strings.Join(common, ", "))
 }

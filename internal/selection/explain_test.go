@@ -60,6 +60,15 @@ func TestReasons(t *testing.T) {
 		"no subnets": {func(f *fixture) { f.class.Subnets = nil }, selection.StepZone, "cannot be launched: the class has no subnets"},
 		"affinity to a zone": {func(f *fixture) { f.ask.Terms = []v1beta1.OfferingTerm{term(corev1.LabelTopologyZone, "c")} }, selection.StepZone,
 			"is excluded in a, b by node selector or affinity"},
+		"the node's zone has no subnet": {func(f *fixture) { f.ask.Zone = "c" }, selection.StepZone,
+			"cannot be launched in c, the zone of the pod's node: the class has no subnet there any more"},
+		"not offered in the node's zone": {func(f *fixture) {
+			f.ask.Zone = "c"
+			f.class.Subnets = append(f.class.Subnets, selection.Subnet{ID: "subnet-c", Zone: "c"})
+		}, selection.StepZone, "is offered in a, b, not in c, the zone of the pod's node"},
+		"affinity in the node's zone": {func(f *fixture) {
+			f.ask.Zone, f.ask.Terms = "a", []v1beta1.OfferingTerm{term(corev1.LabelTopologyZone, "b")}
+		}, selection.StepZone, "is excluded in a by node selector or affinity"},
 		"price": {func(f *fixture) { f.class.MaxPerHour, f.ask.VolumePerHour = 0.09, 0.005 }, selection.StepPrice,
 			"costs 0.101 USD/h, the class's maxPricePerHour is 0.09"},
 		"price, over which the volume is": {func(f *fixture) { f.class.MaxPerHour, f.ask.VolumePerHour = 0.1, 0.005 }, selection.StepPrice,

@@ -155,6 +155,9 @@ func (r random) ask() selection.Ask {
 			a.Terms = append(a.Terms, r.term())
 		}
 	}
+	if r.one(4) {
+		a.Zone = of(r, append([]string{"elsewhere"}, r.catalogue.Zones...)...)
+	}
 	return a
 }
 

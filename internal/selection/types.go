@@ -194,6 +194,8 @@ type Ask struct {
 	LaunchType v1beta1.LaunchType
 	// Terms: one of them must hold; no terms always do.
 	Terms []v1beta1.OfferingTerm
+	// Zone is the only one that will do; any will where it is empty.
+	Zone string
 	// PrivateIPOnly says whether the cell does without a public address; nil:
 	// the subnet decides.
 	PrivateIPOnly *bool

@@ -23,6 +23,8 @@ import (
 const (
 	leaseSeconds = 40
 	renewEvery   = 10 * time.Second
+	// renewAtOnce is how many are renewed at a time.
+	renewAtOnce = 16
 )
 
 // Leases renews the leases of the virtual nodes, in a goroutine of its own, so
@@ -120,21 +122,27 @@ func (l *Leases) keeps(node string, uid types.UID) bool {
 	return l.nodes[node] == uid
 }
 
+// renewAll renews several at a time, so that a slow API server does not let the
+// last of many run out.
 func (l *Leases) renewAll(ctx context.Context) {
 	l.mu.Lock()
-	nodes := make(map[string]types.UID, len(l.nodes))
-	for name, uid := range l.nodes {
-		nodes[name] = uid
-	}
+	nodes := maps.Clone(l.nodes)
 	l.mu.Unlock()
+	var all sync.WaitGroup
+	places := make(chan struct{}, renewAtOnce)
 	for name, uid := range nodes {
-		if !l.keeps(name, uid) {
-			continue
-		}
-		if err := l.renew(ctx, name, uid); err != nil {
-			log.FromContext(ctx).Error(err, "the node's lease was not renewed", "node", name)
-		}
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if !l.keeps(name, uid) {
+				return
+			}
+			if err := l.renew(ctx, name, uid); err != nil && ctx.Err() == nil {
+				log.FromContext(ctx).Error(err, "the node's lease was not renewed", "node", name)
+			}
+		})
 	}
+	all.Wait()
 }
 
 func (l *Leases) renew(ctx context.Context, name string, uid types.UID) error {

@@ -5,6 +5,8 @@ package virtualnode
 import (
 	"cmp"
 	"runtime"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -18,10 +20,24 @@ func Taint() corev1.Taint {
 	return corev1.Taint{Key: v1beta1.TaintProvider, Value: v1beta1.Provider, Effect: corev1.TaintEffectNoSchedule}
 }
 
+// About is what a node says of the operator and of its cells, besides what its
+// class says.
+type About struct {
+	// Kubelet is where the operator serves the kubelet API.
+	Kubelet Endpoint
+	// KubeletVersion is what KubeletVersion gives.
+	KubeletVersion string
+	// Runtime is the container runtime and its version that all of the node's
+	// cells have, such as "containerd 2.1.3"; empty: they differ, or there are none.
+	Runtime string
+	// Region is where all cells are; empty: not known.
+	Region string
+}
+
 // Labels are the node's labels. There is no kubernetes.io/hostname among
 // them: a node stands for many machines, and anti-affinity by host name would
-// allow one replica only.
-func Labels(class *v1beta1.CellClass) map[string]string {
+// allow one replica only. The region's is there where it is not empty.
+func Labels(class *v1beta1.CellClass, id Identity, region string) map[string]string {
 	labels := map[string]string{
 		v1beta1.LabelNodeType:  v1beta1.NodeType,
 		v1beta1.LabelCellClass: class.Name,
@@ -30,19 +46,33 @@ func Labels(class *v1beta1.CellClass) map[string]string {
 	if a := architecture(class); a != "" {
 		labels[corev1.LabelArchStable] = a
 	}
-	zones := map[string]bool{}
-	for _, subnet := range class.Status.Subnets {
-		zones[subnet.Zone] = true
+	if region != "" {
+		labels[corev1.LabelTopologyRegion] = region
 	}
-	if len(zones) == 1 {
-		labels[corev1.LabelTopologyZone] = class.Status.Subnets[0].Zone
+	if zone := cmp.Or(id.Zone, onlyZone(class)); zone != "" {
+		labels[corev1.LabelTopologyZone] = zone
 	}
 	return labels
 }
 
-// ProviderID is the provider ID of the class's node, by which the node is known
-// as ours: it cannot be changed.
-func ProviderID(class *v1beta1.CellClass) string { return "kip://" + class.Name }
+// onlyZone is the zone of a class with one zone.
+func onlyZone(class *v1beta1.CellClass) string {
+	if zones := Zones(class); len(zones) == 1 {
+		return zones[0]
+	}
+	return ""
+}
+
+// Zones are those of the class's subnets as they were found, in alphabetical
+// order.
+func Zones(class *v1beta1.CellClass) []string {
+	var zones []string
+	for _, subnet := range class.Status.Subnets {
+		zones = append(zones, subnet.Zone)
+	}
+	slices.Sort(zones)
+	return slices.Compact(zones)
+}
 
 // annotationMetricsPath is by which metrics-server, from 0.7 on, learns where
 // on the node's port its metrics are.
@@ -50,8 +80,8 @@ const annotationMetricsPath = "metrics.k8s.io/resource-metrics-path"
 
 // Annotations are the node's annotations: all virtual nodes share an address and
 // a port, so that what is asked of one has to name it in the path.
-func Annotations(class *v1beta1.CellClass) map[string]string {
-	return map[string]string{annotationMetricsPath: "/nodes/" + v1beta1.NodeName(class.Name) + "/metrics/resource"}
+func Annotations(node string) map[string]string {
+	return map[string]string{annotationMetricsPath: "/nodes/" + node + "/metrics/resource"}
 }
 
 // Endpoint is where the operator serves the kubelet API of all virtual nodes.
@@ -61,32 +91,62 @@ type Endpoint struct {
 	Port    int32
 }
 
-// Node is the class's node, with its status as it is when the operator is well.
-func Node(class *v1beta1.CellClass, kubelet Endpoint, version string, now metav1.Time) *corev1.Node {
-	name := v1beta1.NodeName(class.Name)
+// Addresses are those of a node.
+func (e Endpoint) Addresses(node string) []corev1.NodeAddress {
+	return []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: e.Address}, {Type: corev1.NodeHostName, Address: node}}
+}
+
+// DaemonEndpoints are those of all nodes.
+func (e Endpoint) DaemonEndpoints() corev1.NodeDaemonEndpoints {
+	return corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: e.Port}}
+}
+
+// Node is a node of the class, with its status as it is when the operator is well.
+func Node(class *v1beta1.CellClass, id Identity, about About, now metav1.Time) *corev1.Node {
+	name := id.Name()
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class), Annotations: Annotations(class)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class, id, about.Region), Annotations: Annotations(name)},
 		Spec: corev1.NodeSpec{
-			ProviderID: ProviderID(class), Taints: []corev1.Taint{Taint()},
+			ProviderID: id.ProviderID(), Taints: []corev1.Taint{Taint()},
 			// No pod comes to a class that is being deleted.
 			Unschedulable: !class.DeletionTimestamp.IsZero(),
 		},
 		Status: corev1.NodeStatus{
-			Capacity:    class.Spec.Capacity,
-			Allocatable: class.Spec.Capacity,
-			Conditions:  conditions(class, now),
-			Addresses: []corev1.NodeAddress{
-				{Type: corev1.NodeInternalIP, Address: kubelet.Address},
-				{Type: corev1.NodeHostName, Address: name},
-			},
-			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: kubelet.Port}},
+			Capacity:        class.Spec.Capacity,
+			Allocatable:     class.Spec.Capacity,
+			Conditions:      conditions(now),
+			Addresses:       about.Kubelet.Addresses(name),
+			DaemonEndpoints: about.Kubelet.DaemonEndpoints(),
 			NodeInfo: corev1.NodeSystemInfo{
-				KubeletVersion:  "kip-" + version,
-				OperatingSystem: "linux",
-				Architecture:    cmp.Or(architecture(class), runtime.GOARCH),
+				KubeletVersion:          about.KubeletVersion,
+				OperatingSystem:         "linux",
+				Architecture:            cmp.Or(architecture(class), runtime.GOARCH),
+				OSImage:                 onlyImage(class),
+				ContainerRuntimeVersion: runtimeVersion(about.Runtime),
 			},
 		},
 	}
+}
+
+// onlyImage names the image of a class with one image.
+func onlyImage(class *v1beta1.CellClass) string {
+	if images := class.Status.Images; len(images) == 1 {
+		return cmp.Or(images[0].Name, images[0].ID)
+	}
+	return ""
+}
+
+// UnknownRuntime is the container runtime of a node whose cells do not have one
+// and the same. Who reads the field expects a name and a version.
+const UnknownRuntime = "kip://unknown"
+
+// runtimeVersion puts "containerd 2.1.3" as kubelets do.
+func runtimeVersion(text string) string {
+	name, version, ok := strings.Cut(text, " ")
+	if !ok || name == "" || version == "" {
+		return UnknownRuntime
+	}
+	return name + "://" + strings.TrimPrefix(version, "v")
 }
 
 // architecture is that of the cells of pods that name no instance type; empty
@@ -105,29 +165,13 @@ func architecture(class *v1beta1.CellClass) string {
 // about and does not want any more.
 func LabelsToRemove(is, want map[string]string) []string {
 	var keys []string
-	for _, key := range []string{corev1.LabelHostname, corev1.LabelArchStable, corev1.LabelTopologyZone} {
+	for _, key := range []string{corev1.LabelHostname, corev1.LabelArchStable, corev1.LabelTopologyRegion, corev1.LabelTopologyZone} {
 		_, has := is[key]
 		if _, wanted := want[key]; has && !wanted {
 			keys = append(keys, key)
 		}
 	}
 	return keys
-}
-
-// conditions are a node's usual ones. The node is ready as long as the
-// operator is: what keeps single cells from starting is said on their pods.
-func conditions(_ *v1beta1.CellClass, now metav1.Time) []corev1.NodeCondition {
-	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) corev1.NodeCondition {
-		return corev1.NodeCondition{Type: kind, Status: status, Reason: reason, Message: message,
-			LastHeartbeatTime: now, LastTransitionTime: now}
-	}
-	return []corev1.NodeCondition{
-		condition(corev1.NodeReady, corev1.ConditionTrue, "OperatorReady", "the operator is running"),
-		condition(corev1.NodeMemoryPressure, corev1.ConditionFalse, "NotApplicable", "every pod has its own machine"),
-		condition(corev1.NodeDiskPressure, corev1.ConditionFalse, "NotApplicable", "every pod has its own machine"),
-		condition(corev1.NodePIDPressure, corev1.ConditionFalse, "NotApplicable", "every pod has its own machine"),
-		condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "NotApplicable", "every pod has its own machine"),
-	}
 }
 
 // RuntimeClass lets a pod ask for the class's node by runtimeClassName alone.

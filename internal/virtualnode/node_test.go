@@ -1,6 +1,7 @@
 package virtualnode
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 )
+
+// web is the node of the class.
+var web = Identity{Class: "web"}
 
 func class(architectures, zones []string) *v1beta1.CellClass {
 	c := &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: "web"}}
@@ -41,7 +45,7 @@ func TestLabels(t *testing.T) {
 		if test.zone != "" {
 			want["topology.kubernetes.io/zone"] = test.zone
 		}
-		if diff := cmp.Diff(want, Labels(test.class)); diff != "" {
+		if diff := cmp.Diff(want, Labels(test.class, web, "")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -51,7 +55,7 @@ func TestLabels(t *testing.T) {
 func TestArchitectureOfTwo(t *testing.T) {
 	c := class([]string{"amd64", "arm64"}, nil)
 	c.Status.Architecture = "arm64"
-	if node := Node(c, Endpoint{}, "", metav1.Now()); node.Labels["kubernetes.io/arch"] != "arm64" || node.Status.NodeInfo.Architecture != "arm64" {
+	if node := Node(c, web, About{}, metav1.Now()); node.Labels["kubernetes.io/arch"] != "arm64" || node.Status.NodeInfo.Architecture != "arm64" {
 		t.Errorf("labels %v, info %+v", node.Labels, node.Status.NodeInfo)
 	}
 }
@@ -67,12 +71,12 @@ func TestLabelsToRemove(t *testing.T) {
 // TestNodeOfADeletedClass takes no more pods.
 func TestNodeOfADeletedClass(t *testing.T) {
 	c := class(nil, nil)
-	if Node(c, Endpoint{}, "", metav1.Now()).Spec.Unschedulable {
+	if Node(c, web, About{}, metav1.Now()).Spec.Unschedulable {
 		t.Error("the node of a class that stays is cordoned")
 	}
 	now := metav1.Now()
 	c.DeletionTimestamp = &now
-	if !Node(c, Endpoint{}, "", now).Spec.Unschedulable {
+	if !Node(c, web, About{}, now).Spec.Unschedulable {
 		t.Error("the node is not cordoned")
 	}
 }
@@ -81,9 +85,8 @@ func TestNode(t *testing.T) {
 	c := class([]string{"arm64"}, []string{"a"})
 	c.Spec.Capacity = corev1.ResourceList{"cpu": resource.MustParse("5")}
 	now := metav1.NewTime(time.Unix(1, 0))
-	node := Node(c, Endpoint{Address: "192.0.2.1", Port: 10250}, "v9", now)
-	if node.Name != "kip-web" || node.Spec.ProviderID != "kip://web" || node.Status.NodeInfo.KubeletVersion != "kip-v9" ||
-		node.Status.NodeInfo.Architecture != "arm64" || node.Status.DaemonEndpoints.KubeletEndpoint.Port != 10250 {
+	node := Node(c, web, About{Kubelet: Endpoint{Address: "192.0.2.1", Port: 10250}}, now)
+	if node.Name != "kip-web" || node.Spec.ProviderID != "kip://web" || node.Status.DaemonEndpoints.KubeletEndpoint.Port != 10250 {
 		t.Errorf("node %+v", node)
 	}
 	if diff := cmp.Diff(map[string]string{"metrics.k8s.io/resource-metrics-path": "/nodes/kip-web/metrics/resource"}, node.Annotations); diff != "" {
@@ -113,7 +116,7 @@ func TestNode(t *testing.T) {
 func TestRuntimeClassLeadsToTheNode(t *testing.T) {
 	c := class(nil, nil)
 	scheduling := RuntimeClass(c).Scheduling
-	node := Node(c, Endpoint{}, "", metav1.Now())
+	node := Node(c, web, About{}, metav1.Now())
 	for _, taint := range node.Spec.Taints {
 		tolerated := scheduling.Tolerations[0]
 		if tolerated.Key != taint.Key || tolerated.Value != taint.Value || tolerated.Effect != taint.Effect || tolerated.Operator != corev1.TolerationOpEqual {
@@ -130,7 +133,39 @@ func TestRuntimeClassLeadsToTheNode(t *testing.T) {
 		}
 		return true
 	}
-	if !selects(node.Labels) || selects(Labels(other)) {
+	if !selects(node.Labels) || selects(Labels(other, Identity{Class: other.Name}, "")) {
 		t.Errorf("selector %v, labels %v", scheduling.NodeSelector, node.Labels)
+	}
+}
+
+// TestNodeOfAZone says its zone however many the class has.
+func TestNodeOfAZone(t *testing.T) {
+	c := class(nil, []string{"b", "a", "b"})
+	node := Node(c, Identity{Class: "web", Zone: "b"}, About{Region: "here"}, metav1.Now())
+	if node.Name != "kip-web-b" || node.Spec.ProviderID != "kip://web/b" || node.Labels["topology.kubernetes.io/zone"] != "b" || node.Labels["topology.kubernetes.io/region"] != "here" {
+		t.Errorf("node %s with %s, labels %v", node.Name, node.Spec.ProviderID, node.Labels)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, Zones(c)); diff != "" {
+		t.Errorf("zones (-want +got):\n%s", diff)
+	}
+}
+
+// TestNodeInfo says what is the same for all cells, and nothing else.
+func TestNodeInfo(t *testing.T) {
+	one, two := class([]string{"arm64"}, nil), class([]string{"amd64", "arm64"}, nil)
+	one.Status.Images[0].ID, one.Status.Images[0].Name = "ami-1", "kip-cell-1"
+	for name, test := range map[string]struct {
+		class *v1beta1.CellClass
+		about About
+		want  corev1.NodeSystemInfo
+	}{
+		"one image": {one, About{KubeletVersion: "v1.36.3+kip.9", Runtime: "containerd v2.1.3"}, corev1.NodeSystemInfo{
+			KubeletVersion: "v1.36.3+kip.9", OperatingSystem: "linux", Architecture: "arm64", OSImage: "kip-cell-1", ContainerRuntimeVersion: "containerd://2.1.3"}},
+		"two images": {two, About{Runtime: "itzo"}, corev1.NodeSystemInfo{
+			OperatingSystem: "linux", Architecture: runtime.GOARCH, ContainerRuntimeVersion: "kip://unknown"}},
+	} {
+		if diff := cmp.Diff(test.want, Node(test.class, web, test.about, metav1.Now()).Status.NodeInfo); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

@@ -44,11 +44,11 @@ func newPlainCopy(ctx context.Context, e dev.Environment, size int64) (*plainCop
 	p.serve(far, p.end)
 	next := far.Addr().String()
 	for range 2 {
-		relay, err := net.Listen("tcp4", "127.0.0.1:0")
+		relay, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
-		p.serve(relay, p.relayTo(next))
+		p.serve(relay, p.relayTo(ctx, next))
 		next = relay.Addr().String()
 	}
 	p.first = next
@@ -98,10 +98,10 @@ func (p *plainCopy) end(conn net.Conn) {
 	}
 }
 
-func (p *plainCopy) relayTo(next string) func(net.Conn) {
+func (p *plainCopy) relayTo(ctx context.Context, next string) func(net.Conn) {
 	return func(conn net.Conn) {
 		defer conn.Close()
-		onward, err := tls.Dial("tcp4", next, p.config)
+		onward, err := (&tls.Dialer{Config: p.config}).DialContext(ctx, "tcp4", next)
 		if err != nil {
 			return
 		}

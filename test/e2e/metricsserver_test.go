@@ -85,7 +85,7 @@ spec:
 func startMetricsServer(t *testing.T, env *testenv.Env) {
 	t.Helper()
 	program := buildMetricsServer(t, env)
-	address, _, err := net.SplitHostPort(env.Endpoints.Kubelet)
+	address, _, err := net.SplitHostPort(env.Endpoints.Operators[0].Kubelet)
 	if err != nil {
 		t.Fatal(err)
 	}

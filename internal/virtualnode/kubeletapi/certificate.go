@@ -1,48 +1,58 @@
 package kubeletapi
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	certutil "k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/certificate/csr"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // As itself the operator approves its own request and waits for the signer:
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests/approval,verbs=update
-// +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames=kubernetes.io/kubelet-serving,verbs=approve
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames=kubernetes.io/kubelet-serving;beta.eks.amazonaws.com/app-serving,verbs=approve
 
 // As the node it asks (constrained impersonation, Kubernetes 1.36):
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs="impersonate-on:arbitrary-node:create"
 
 // A certificate that could not be had is asked for again after retryFirst,
-// doubling. signTimeout is how long a signer has.
+// doubling. signTimeout is how long a signer has; after signPatience it is told
+// that it does not answer.
 const (
 	retryFirst  = time.Second
 	retryMost   = 5 * time.Minute
 	signTimeout = 15 * time.Minute
+
+	signPatience = 30 * time.Second
 )
+
+// SelfSigned, in the place of a signer's name, has the operator sign its
+// certificate itself.
+const SelfSigned = "self-signed"
+
+// requestPrefix begins the names of signing requests. EKS's signer signs none
+// whose name begins with csr- (github.com/aws/containers-roadmap, issue 2079).
+const requestPrefix = "kip-kubelet-serving-"
 
 // servingCertificate keeps a certificate for the nodes' address, in memory
 // only. The API server dials that address and goes by nothing else, so the
@@ -53,6 +63,10 @@ type servingCertificate struct {
 	nodes   Nodes
 	address netip.Addr
 	clock   clock.Clock
+	// signer is the name of a signer, or SelfSigned.
+	signer string
+	// tell says how the kubelet API is served.
+	tell func(virtualnode.Serving)
 
 	current atomic.Pointer[tls.Certificate]
 }
@@ -75,16 +89,40 @@ func (c *servingCertificate) run(ctx context.Context) {
 		if err == nil {
 			c.current.Store(certificate)
 			retry, pause = retryFirst, renewAt(certificate.Leaf).Sub(c.clock.Now())
-			log.FromContext(ctx).Info("The kubelet API has a serving certificate", "node", certificate.Leaf.Subject.CommonName, "until", certificate.Leaf.NotAfter)
+			log.FromContext(ctx).Info("The kubelet API has a serving certificate", "subject", certificate.Leaf.Subject.CommonName, "until", certificate.Leaf.NotAfter)
 		} else if ctx.Err() == nil {
 			log.FromContext(ctx).Error(err, "The kubelet API has no new serving certificate")
 			retry = min(2*retry, retryMost)
+		}
+		if ctx.Err() == nil {
+			c.tell(c.serving(err))
 		}
 		select {
 		case <-ctx.Done():
 		case <-c.clock.After(max(pause, retryFirst)):
 		}
 	}
+}
+
+// serving says how the kubelet API is served, and what keeps another
+// certificate from being had.
+func (c *servingCertificate) serving(problem error) virtualnode.Serving {
+	current := c.current.Load()
+	if current == nil || c.clock.Now().After(current.Leaf.NotAfter) {
+		return virtualnode.Serving{Reason: v1beta1.ReasonNotSigned,
+			Message: fmt.Sprintf("the kubelet API has no serving certificate, so kubectl logs, exec and the like do not work: %v", problem)}
+	}
+	until := current.Leaf.NotAfter.UTC().Format(time.RFC3339)
+	is := virtualnode.Serving{Reason: v1beta1.ReasonSigned,
+		Message: fmt.Sprintf("the kubelet API is served with a certificate for %s by signer %s, until %s", c.address, c.signer, until)}
+	if c.signer == SelfSigned {
+		is = virtualnode.Serving{Reason: v1beta1.ReasonSelfSigned, Message: fmt.Sprintf("the kubelet API is served with a certificate of the operator's own (--kubelet-serving-signer=%s), until %s: "+
+			"kubectl logs, exec and the like work only where the API server runs without --kubelet-certificate-authority, and it cannot tell then whom it talks to; metrics-server needs --kubelet-insecure-tls", SelfSigned, until)}
+	}
+	if problem != nil {
+		is.Message += fmt.Sprintf("; another could not be had yet: %v", problem)
+	}
+	return is
 }
 
 // renewAt leaves a fifth of the certificate's life for trying.
@@ -95,6 +133,13 @@ func renewAt(leaf *x509.Certificate) time.Time {
 // obtain asks for a certificate as a node, approves that as the operator, and
 // waits for the signer.
 func (c *servingCertificate) obtain(ctx context.Context) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	if c.signer == SelfSigned {
+		return selfSign(key, c.address, c.clock.Now())
+	}
 	node, err := c.nodes.Any(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for a node: %w", err)
@@ -103,109 +148,57 @@ func (c *servingCertificate) obtain(ctx context.Context) (*tls.Certificate, erro
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("making a key: %w", err)
-	}
-	own := ownRequest{node: node, address: c.address, key: &key.PublicKey}
+	own := ownRequest{signer: c.signer, node: node, address: c.address, key: &key.PublicKey}
 	encoded, err := certutil.MakeCSR(key, own.subject(), nil, []net.IP{c.address.AsSlice()})
 	if err != nil {
 		return nil, fmt.Errorf("making a signing request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
-	name, uid, err := csr.RequestCertificateWithContext(ctx, asNode, encoded, "", certificatesv1.KubeletServingSignerName, nil, servingUsages(), key)
+	request, err := asNode.CertificatesV1().CertificateSigningRequests().Create(ctx, &certificatesv1.CertificateSigningRequest{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: requestPrefix},
+		Spec:       certificatesv1.CertificateSigningRequestSpec{Request: encoded, SignerName: c.signer, Usages: servingUsages()},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("asking for a certificate as node %s: %w", node, err)
 	}
-	if err := c.approve(ctx, name, own); err != nil {
-		return nil, fmt.Errorf("approving signing request %s: %w", name, err)
+	if err := c.approve(ctx, request.Name, own); err != nil {
+		return nil, fmt.Errorf("approving CertificateSigningRequest %s: %w", request.Name, err)
 	}
-	signed, err := csr.WaitForCertificate(ctx, c.kube, name, uid)
+	signed, err := c.await(ctx, request)
 	if err != nil {
-		return nil, fmt.Errorf("waiting for signing request %s: %w", name, err)
+		return nil, fmt.Errorf("waiting for CertificateSigningRequest %s: %w", request.Name, err)
 	}
 	return assemble(signed, key, c.address)
 }
 
-func (c *servingCertificate) approve(ctx context.Context, name string, own ownRequest) error {
-	requests := c.kube.CertificatesV1().CertificateSigningRequests()
-	is, err := requests.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("reading it: %w", err)
-	}
-	if err := own.check(is); err != nil {
-		return fmt.Errorf("it is not what was asked for: %w", err)
-	}
-	for _, condition := range is.Status.Conditions {
-		if condition.Type == certificatesv1.CertificateApproved {
-			return nil
+// await waits for the certificate of an approved request, and tells when that
+// takes longer than a signer takes that is there.
+func (c *servingCertificate) await(ctx context.Context, request *certificatesv1.CertificateSigningRequest) ([]byte, error) {
+	answer := make(chan signerAnswer, 1)
+	go func() {
+		signed, err := csr.WaitForCertificate(ctx, c.kube, request.Name, request.UID)
+		answer <- signerAnswer{signed, err}
+	}()
+	unanswered := fmt.Errorf("CertificateSigningRequest %s is approved, and signer %s does not answer: does this cluster run it? Flag --kubelet-serving-signer chooses another", request.Name, c.signer)
+	patience := c.clock.NewTimer(signPatience)
+	defer patience.Stop()
+	for {
+		select {
+		case <-patience.C():
+			c.tell(c.serving(unanswered))
+		case is := <-answer:
+			if wait.Interrupted(is.err) {
+				return nil, unanswered
+			}
+			return is.certificate, is.err
 		}
 	}
-	is.Status.Conditions = append(is.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue,
-		Reason: "KipVirtualNode", Message: "The operator asked for this as its virtual node.",
-	})
-	if _, err := requests.UpdateApproval(ctx, name, is, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("writing the approval: %w", err)
-	}
-	return nil
 }
 
-func servingUsages() []certificatesv1.KeyUsage {
-	return []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth}
-}
-
-// ownRequest is what the operator has asked for.
-type ownRequest struct {
-	node    string
-	address netip.Addr
-	key     *ecdsa.PublicKey
-}
-
-func (o ownRequest) user() string { return "system:node:" + o.node }
-
-func (o ownRequest) subject() *pkix.Name {
-	return &pkix.Name{CommonName: o.user(), Organization: []string{"system:nodes"}}
-}
-
-// check says how a request in the cluster differs from the operator's own.
-func (o ownRequest) check(is *certificatesv1.CertificateSigningRequest) error {
-	if is.Spec.SignerName != certificatesv1.KubeletServingSignerName {
-		return fmt.Errorf("its signer is %q", is.Spec.SignerName)
-	}
-	if is.Spec.Username != o.user() {
-		return fmt.Errorf("%q made it", is.Spec.Username)
-	}
-	if !slices.Equal(is.Spec.Usages, servingUsages()) {
-		return fmt.Errorf("its usages are %q", is.Spec.Usages)
-	}
-	block, rest := pem.Decode(is.Spec.Request)
-	if block == nil || block.Type != certutil.CertificateRequestBlockType || len(bytes.TrimSpace(rest)) > 0 {
-		return errors.New("it does not hold one PEM block with a request")
-	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		return fmt.Errorf("decoding it: %w", err)
-	}
-	if err := request.CheckSignature(); err != nil {
-		return fmt.Errorf("its signature: %w", err)
-	}
-	return o.checkContent(request)
-}
-
-func (o ownRequest) checkContent(request *x509.CertificateRequest) error {
-	if !o.key.Equal(request.PublicKey) {
-		return errors.New("it is for another key")
-	}
-	if want := o.subject(); request.Subject.String() != want.String() {
-		return fmt.Errorf("its subject is %q", request.Subject)
-	}
-	if len(request.DNSNames)+len(request.EmailAddresses)+len(request.URIs) > 0 ||
-		len(request.IPAddresses) != 1 || !request.IPAddresses[0].Equal(o.address.AsSlice()) {
-		return fmt.Errorf("its names are %q %q %q %v", request.DNSNames, request.EmailAddresses, request.URIs, request.IPAddresses)
-	}
-	return nil
+type signerAnswer struct {
+	certificate []byte
+	err         error
 }
 
 // assemble makes sure that what was signed can be served with.

@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -38,7 +41,7 @@ func encodeRequest(t *testing.T, template x509.CertificateRequest, key *ecdsa.Pr
 // Nothing is approved but what the operator itself has asked for.
 func TestOwnRequest(t *testing.T) {
 	key, other := newKey(t), newKey(t)
-	own := ownRequest{node: "kip-a", address: netip.MustParseAddr("192.0.2.1"), key: &key.PublicKey}
+	own := ownRequest{signer: certificatesv1.KubeletServingSignerName, node: "kip-a", address: netip.MustParseAddr("192.0.2.1"), key: &key.PublicKey}
 	good := func() x509.CertificateRequest {
 		return x509.CertificateRequest{
 			Subject:     pkix.Name{CommonName: "system:node:kip-a", Organization: []string{"system:nodes"}},
@@ -94,6 +97,41 @@ func TestOwnRequest(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestTurnedDown tells who would not have it, and why.
+func TestTurnedDown(t *testing.T) {
+	for kind, want := range map[certificatesv1.RequestConditionType]string{
+		certificatesv1.CertificateApproved: "",
+		certificatesv1.CertificateDenied:   `it was denied, reason "Policy": no`,
+		certificatesv1.CertificateFailed:   `signer s cannot sign it, reason "Policy": no`,
+	} {
+		err := turnedDown(&certificatesv1.CertificateSigningRequest{
+			Spec:   certificatesv1.CertificateSigningRequestSpec{SignerName: "s"},
+			Status: certificatesv1.CertificateSigningRequestStatus{Conditions: []certificatesv1.CertificateSigningRequestCondition{{Type: kind, Reason: "Policy", Message: "no"}}},
+		})
+		if (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// TestServing: a certificate that holds is one also while another cannot be had.
+func TestServing(t *testing.T) {
+	now := second(0)
+	c := &servingCertificate{address: netip.MustParseAddr("192.0.2.1"), clock: clocktesting.NewFakeClock(now), signer: "s"}
+	problem := errors.New("CertificateSigningRequest x was denied")
+	if is := c.serving(problem); is.Reason != "NotSigned" || !strings.Contains(is.Message, problem.Error()) {
+		t.Errorf("without a certificate: %+v", is)
+	}
+	c.current.Store(&tls.Certificate{Leaf: &x509.Certificate{NotAfter: now.Add(time.Hour)}})
+	if is := c.serving(problem); is.Reason != "Signed" || !strings.Contains(is.Message, problem.Error()) {
+		t.Errorf("with one that cannot be renewed: %+v", is)
+	}
+	c.current.Store(&tls.Certificate{Leaf: &x509.Certificate{NotAfter: now.Add(-time.Hour)}})
+	if is := c.serving(problem); is.Reason != "NotSigned" {
+		t.Errorf("with one that has ended: %+v", is)
 	}
 }
 

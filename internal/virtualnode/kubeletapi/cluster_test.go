@@ -61,6 +61,8 @@ type world struct {
 	kept    *lastlogs.Store
 	pods    *pods
 	address string // of the kubelet API
+	// operator has the operator's rights.
+	operator *rest.Config
 }
 
 // TestOnCluster asks through a real API server, with a certificate that the
@@ -75,6 +77,8 @@ func TestOnCluster(t *testing.T) {
 	t.Run("streams", w.testStreams)
 	t.Run("what is used", w.testStats)
 	t.Run("signing request", w.testRequests)
+	t.Run("another signer", w.testSigners)
+	t.Run("self-signed", w.testSelfSigned)
 	t.Run("renewal", w.testRenewal)
 }
 
@@ -101,7 +105,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(1 << 20), pods: &pods{agents: map[string]*itzo.Client{}}}
+	w := &world{t: t, bin: bin, clock: clocktesting.NewFakeClock(time.Now()), kept: lastlogs.New(lastlogs.Limits{Container: 1 << 20, Total: 1 << 22}), pods: &pods{agents: map[string]*itzo.Client{}}}
 	w.cluster = must[*devcluster.Cluster](t)(devcluster.Start(t.Context(), devcluster.Config{Dir: dir, BinDir: bin, DieWithParent: true}))
 	w.admin = clientFor(t, must[*rest.Config](t)(w.cluster.RESTConfig()))
 	w.installRights()
@@ -139,6 +143,7 @@ func (w *world) serve() {
 		w.t.Fatal(err)
 	}
 	config := must[*rest.Config](w.t)(clientcmd.BuildConfigFromFlags("", path))
+	w.operator = config
 	listener := must[net.Listener](w.t)(net.Listen("tcp", "127.0.0.1:0"))
 	w.address = listener.Addr().String()
 	server := must[*kubeletapi.Server](w.t)(kubeletapi.New(kubeletapi.Options{
@@ -348,7 +353,7 @@ func (w *world) testRefusals(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"logs waits":        `Error from server (BadRequest): container "main" in pod "waits" is waiting to start: no capacity`,
-		"logs gone":         `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone: its cell has ended`,
+		"logs gone":         `Error from server (BadRequest): the logs of container "main" in pod "gone" are gone with its cell: the cell ended without giving them to the operator`,
 		"logs web -p":       `Error from server (BadRequest): previous terminated container "main" in pod "web" not found`,
 		"logs web -c other": `container other is not valid for pod web`,
 	} {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -74,7 +75,7 @@ func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string,
 	}
 	agent, err := s.options.Pods.Agent(ctx, pod)
 	if apierrors.IsNotFound(err) {
-		return nil, refuse(http.StatusBadRequest, "the logs of container %q in pod %q are gone: its cell has ended, and they are not kept any more", container, pod.Name)
+		return nil, refuse(http.StatusBadRequest, "the logs of container %q in pod %q are gone with its cell: %s", container, pod.Name, s.options.Kept.WhyGone(pod.UID, container, endOf(pod, container)))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("finding the cell of pod %q: %w", pod.Name, err)
@@ -87,6 +88,15 @@ func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string,
 		return nil, fmt.Errorf("asking the cell of pod %q: %w", pod.Name, err)
 	}
 	return log, nil
+}
+
+// endOf is when the container ended; zero where that is not known.
+func endOf(pod *corev1.Pod, container string) time.Time {
+	status, _ := containerStatus(pod, container)
+	if terminated := status.State.Terminated; terminated != nil {
+		return terminated.FinishedAt.Time
+	}
+	return time.Time{}
 }
 
 func askForLog(ctx context.Context, agent *itzo.Client, container string, options *corev1.PodLogOptions) (io.ReadCloser, error) {

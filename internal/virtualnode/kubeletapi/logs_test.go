@@ -54,6 +54,8 @@ func (s stubPods) Agent(context.Context, *corev1.Pod) (*itzo.Client, error) { re
 
 type stubKept map[string]string
 
+func (stubKept) WhyGone(types.UID, string, time.Time) string { return "there was no room" }
+
 func (s stubKept) Get(_ types.UID, container string) ([]byte, bool) {
 	log, ok := s[container]
 	return []byte(log), ok
@@ -204,7 +206,7 @@ func TestNoLog(t *testing.T) {
 		{"to be tried again, followed", onFailure, "main?follow=true", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone`},
 		{"a bad query", webPod(running, never), "main?tailLines=x", http.StatusBadRequest, `tailLines: "x" is not a whole number`},
 		{"a senseless query", webPod(running, never), "main?tailLines=-1", http.StatusUnprocessableEntity, "tailLines"},
-		{"cell gone", webPod(finished, never), "main", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone`},
+		{"cell gone", webPod(finished, never), "main", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone with its cell: there was no room`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

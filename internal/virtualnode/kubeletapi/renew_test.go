@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // noClients says each time that there is none.
@@ -25,7 +27,7 @@ func (c noClients) ForNode(string) (kubernetes.Interface, error) {
 func TestNoCertificate(t *testing.T) {
 	clock := clocktesting.NewFakeClock(second(0))
 	asked := make(noClients)
-	c := &servingCertificate{clients: asked, nodes: stubNodes{"kip-a"}, address: netip.MustParseAddr("192.0.2.1"), clock: clock}
+	c := &servingCertificate{clients: asked, nodes: stubNodes{"kip-a"}, address: netip.MustParseAddr("192.0.2.1"), clock: clock, tell: func(virtualnode.Serving) {}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -4,6 +4,7 @@
 package kubeletapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -21,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kip.elotl.co/internal/itzo"
+	"kip.elotl.co/internal/virtualnode"
 )
 
 // Port is where kubelets serve, unless told otherwise.
@@ -42,6 +45,9 @@ type Pods interface {
 // with metadata, perhaps without their beginning.
 type Kept interface {
 	Get(pod types.UID, container string) ([]byte, bool)
+	// WhyGone says why they are not kept of a container that ended at a time; zero
+	// where that is not known.
+	WhyGone(pod types.UID, container string, ended time.Time) string
 }
 
 // Nodes are the virtual nodes that the operator keeps.
@@ -70,6 +76,11 @@ type Options struct {
 	// Listen is where to listen, host:port.
 	Listen string
 	Clock  clock.Clock
+	// Signer is the name of the serving certificate's signer, or SelfSigned;
+	// kubernetes.io/kubelet-serving where it is empty.
+	Signer string
+	// Tell, where there is one, is told how the API is served.
+	Tell func(virtualnode.Serving)
 }
 
 // Server serves the kubelet API as long as the manager runs it, which is on
@@ -90,9 +101,14 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{options: options, gate: gate, gatherer: newGatherer(options.Pods, options.Clock), certificate: &servingCertificate{
+	certificate := &servingCertificate{
 		kube: options.Kube, clients: options.NodeClients, nodes: options.Nodes, address: options.Address, clock: options.Clock,
-	}}, nil
+		signer: cmp.Or(options.Signer, certificatesv1.KubeletServingSignerName), tell: options.Tell,
+	}
+	if certificate.tell == nil {
+		certificate.tell = func(virtualnode.Serving) {}
+	}
+	return &Server{options: options, gate: gate, gatherer: newGatherer(options.Pods, options.Clock), certificate: certificate}, nil
 }
 
 // SetupWithManager has the manager run the server.

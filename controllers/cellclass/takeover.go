@@ -1,0 +1,77 @@
+package cellclass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/virtualnode"
+)
+
+// takeOverRetry is when a node is tried again that could not be written to.
+const takeOverRetry = time.Second
+
+// takeOver has the nodes say at once that this operator leads: kubectl logs and
+// exec go to the address that they tell. The rest of a node, and those that are
+// missing, is the reconciler's, which may have to wait for its turn.
+func (c *Controller) takeOver(ctx context.Context) error {
+	// It gives up only when the context ends.
+	_ = wait.PollUntilContextCancel(ctx, takeOverRetry, true, func(ctx context.Context) (bool, error) {
+		err := c.takeNodes(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.FromContext(ctx).Error(err, "not all nodes tell this operator's address yet")
+		}
+		return err == nil, nil
+	})
+	return nil
+}
+
+func (c *Controller) takeNodes(ctx context.Context) error {
+	var classes v1beta1.CellClassList
+	if err := c.Client.List(ctx, &classes); err != nil {
+		return fmt.Errorf("listing CellClasses: %w", err)
+	}
+	var errs []error
+	for i := range classes.Items {
+		nodes, err := c.nodesOf(ctx, &classes.Items[i])
+		errs = append(errs, err)
+		for j := range nodes {
+			c.Leases.Keep(nodes[j].Name, nodes[j].UID)
+			errs = append(errs, c.takeNode(ctx, &nodes[j]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Controller) takeNode(ctx context.Context, node *corev1.Node) error {
+	before := node.DeepCopy()
+	node.Status.Addresses, node.Status.DaemonEndpoints = c.About.Kubelet.Addresses(node.Name), c.About.Kubelet.DaemonEndpoints()
+	if equality.Semantic.DeepEqual(before.Status, node.Status) {
+		return nil
+	}
+	err := client.IgnoreNotFound(c.Client.Status().Patch(ctx, node, client.MergeFrom(before)))
+	return wrap(err, "writing the addresses of node "+node.Name)
+}
+
+// nodesOf are the nodes that stand for the class, as the cache has them.
+func (c *Controller) nodesOf(ctx context.Context, class *v1beta1.CellClass) ([]corev1.Node, error) {
+	var all corev1.NodeList
+	if err := c.Client.List(ctx, &all); err != nil {
+		return nil, fmt.Errorf("listing nodes: %w", err)
+	}
+	var nodes []corev1.Node
+	for i := range all.Items {
+		if id, ours := virtualnode.IdentityOf(&all.Items[i]); ours && id.Class == class.Name {
+			nodes = append(nodes, all.Items[i])
+		}
+	}
+	return nodes, nil
+}
