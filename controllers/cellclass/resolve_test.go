@@ -26,6 +26,7 @@ func TestResolved(t *testing.T) {
 	want := v1beta1.CellClassStatus{
 		Conditions: is.Status.Conditions,
 		Node:       "kip-resolved",
+		Nodes:      []string{"kip-resolved"},
 		VPCID:      vpc, Architecture: "amd64", SecurityGroups: []string{group},
 		Subnets: []v1beta1.ResolvedSubnet{
 			{ID: subnetA, Zone: "us-east-1a", FreeAddresses: 59}, {ID: subnetB, Zone: "us-east-1b", FreeAddresses: 59},
