@@ -104,7 +104,7 @@ func handshakeOld(conn net.Conn, address, path string) (*websocket.Conn, error) 
 type idleConn struct{ net.Conn }
 
 func (c *idleConn) Read(p []byte) (int, error) {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(execIdle)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(execIdle)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
@@ -173,16 +173,7 @@ func (c oldCommand) Run(ctx context.Context, streams Streams) (int32, error) {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	errs := &lockedOutput{to: streams.Stderr}
-	if streams.Stdin != nil {
-		go func() {
-			if c.sendInput(streams.Stdin) && !c.tty && c.exec {
-				_ = errs.write([]byte(noInputEnd))
-			}
-		}()
-	}
-	if streams.Resize != nil {
-		go c.sendSizes(streams.Resize)
-	}
+	c.feed(streams, errs)
 	defer errs.end()
 	for {
 		channel, payload, err := c.receive()
@@ -206,6 +197,20 @@ func (c oldCommand) Run(ctx context.Context, streams Streams) (int32, error) {
 		if err != nil {
 			return 0, fmt.Errorf("writing to the client: %w", err)
 		}
+	}
+}
+
+// feed sends in the background what comes from the client.
+func (c oldCommand) feed(streams Streams, errs *lockedOutput) {
+	if streams.Stdin != nil {
+		go func() {
+			if c.sendInput(streams.Stdin) && !c.tty && c.exec {
+				_ = errs.write([]byte(noInputEnd))
+			}
+		}()
+	}
+	if streams.Resize != nil {
+		go c.sendSizes(streams.Resize)
 	}
 }
 

@@ -143,7 +143,7 @@ func (k *kubectl) testPortForward(t *testing.T) {
 	if found == nil {
 		t.Fatalf("kubectl said %q, %v", said, err)
 	}
-	go io.Copy(io.Discard, out)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
@@ -260,7 +260,7 @@ func (k *kubectl) testTerminal(t *testing.T) {
 	}
 	fmt.Fprint(master, "exit 4\n")
 	// What is still shown has to go somewhere.
-	go io.Copy(io.Discard, screen)
+	go func() { _, _ = io.Copy(io.Discard, screen) }()
 	err := cmd.Wait()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 {
 		t.Errorf("it ended with %v, want exit code 4", err)
