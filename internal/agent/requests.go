@@ -166,20 +166,32 @@ func (a *Agent) logs(w http.ResponseWriter, r *http.Request) error {
 	if query.Get("follow") != "" {
 		return badRequest("follow is not supported by this agent")
 	}
+	return a.writeLogOf(w, r, id, query.Get("metadata") == "1")
+}
+
+// kipRunLogs answers the log of one run of a container, which the query's
+// containerID names, with metadata.
+func (a *Agent) kipRunLogs(w http.ResponseWriter, r *http.Request) error {
+	unit, uri := r.PathValue("unit"), r.URL.Query().Get("containerID")
+	id, ok := a.runOf(unit, uri)
+	if !ok {
+		return badRequest("the run %q of container %s is not kept any more", uri, unit)
+	}
+	return a.writeLogOf(w, r, id, true)
+}
+
+func (a *Agent) writeLogOf(w http.ResponseWriter, r *http.Request, id ContainerID, metadata bool) error {
 	log, err := a.config.Runtime.Log(r.Context(), id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return badRequest("Could not find logs for unit named %s", unit)
+		return badRequest("Could not find logs for unit named %s", id.Container)
 	}
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	return writeLog(w, log, logQuery{
-		lines:    number(query.Get("lines")),
-		bytes:    number(query.Get("bytes")),
-		metadata: query.Get("metadata") == "1",
-	})
+	query := r.URL.Query()
+	return writeLog(w, log, logQuery{lines: number(query.Get("lines")), bytes: number(query.Get("bytes")), metadata: metadata})
 }
 
 // number reads a query's value; what is no number counts as absent.

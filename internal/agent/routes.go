@@ -27,6 +27,7 @@ func (a *Agent) Handler() http.Handler {
 		"POST /rest/v1/kip/attach":             a.kipAttach,
 		"POST /rest/v1/kip/portforward":        a.kipPortForward,
 		"GET /rest/v1/kip/logs/{container}":    a.kipFollow,
+		"GET /rest/v1/kip/runs/{unit}/logs":    a.kipRunLogs,
 	}
 	for pattern, handle := range routes {
 		mux.Handle(pattern, handler(handle))

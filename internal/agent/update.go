@@ -280,3 +280,18 @@ func (a *Agent) lastRun(container string) (ContainerID, bool) {
 	}
 	return containerID(rec.Pod, container, attempt), true
 }
+
+// runOf is the run of a container whose status shows that ID.
+func (a *Agent) runOf(container, uri string) (ContainerID, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.machine == nil {
+		return ContainerID{}, false
+	}
+	for i := range a.machine.obs.Containers {
+		if run := &a.machine.obs.Containers[i]; run.Name == container && run.URI == uri {
+			return containerID(a.machine.rec.Pod, container, run.Attempt), true
+		}
+	}
+	return ContainerID{}, false
+}

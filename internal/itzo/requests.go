@@ -23,7 +23,14 @@ type LogOptions struct {
 	Bytes int
 	// Metadata puts "<RFC 3339 time> <stdout|stderr> F " before each line.
 	Metadata bool
+	// Run is the containerID of the run that is wanted, as the status shows it,
+	// which is given with metadata; empty: the last one. What agents that know
+	// none but the last answer then is ErrNoFormerRuns.
+	Run string
 }
+
+// ErrNoFormerRuns says that an agent knows the logs of last runs only.
+var ErrNoFormerRuns = errors.New("the cell's agent gives the log of a container's last run only")
 
 // FileOptions selects from the end of a file; with neither the agent answers
 // the last 4096 bytes. Bytes is at most MaxFileBody.
@@ -186,8 +193,16 @@ func (c *Client) Logs(ctx context.Context, unit string, options LogOptions) (io.
 	if options.Metadata {
 		query.Set("metadata", "1")
 	}
+	path := "logs/" + unit
+	if options.Run != "" {
+		path = "kip/runs/" + unit + "/logs"
+		query.Set("containerID", options.Run)
+	}
 	ctx, cancel := c.timeout(ctx)
-	body, err := c.open(ctx, "logs/"+unit, query)
+	body, err := c.open(ctx, path, query)
+	if options.Run != "" && IsCode(err, http.StatusNotFound) {
+		err = ErrNoFormerRuns
+	}
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("reading logs of unit %s: %w", unit, err)

@@ -42,8 +42,19 @@ func TestRollingUpdate(t *testing.T) {
 	f.waitForMore(t)
 
 	before := pod.Status.ContainerStatuses[0]
+	waiting := k.command(t, "exec", "counts", "--", "sh", "-c", "echo begun; sleep 1000")
+	said, err := waiting.StdoutPipe()
+	if err != nil || waiting.Start() != nil {
+		t.Fatal(err)
+	}
+	if begun, err := bufio.NewReader(said).ReadString('\n'); err != nil || begun != "begun\n" {
+		t.Fatalf("exec began with %q, %v", begun, err)
+	}
 	if err := two.RollOperators(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if waiting.Wait() == nil {
+		t.Error("exec ended as if its command had")
 	}
 	f.waitForMore(t)
 	if asked := f.timesAsked(); asked > 2 {

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
+	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/test/testenv"
 )
 
@@ -48,6 +49,7 @@ func TestStreams(t *testing.T) {
 	t.Run("cp", k.testCopy)
 	t.Run("port-forward", k.testPortForward)
 	t.Run("logs -f", k.testFollow)
+	t.Run("logs --previous", func(t *testing.T) { k.testPrevious(t, class) })
 	t.Run("attach", k.testAttach)
 	t.Run("terminal", k.testTerminal)
 	t.Run("debug", func(t *testing.T) { k.testDebug(t, pod.Spec.Containers[0].Image) })
@@ -57,6 +59,25 @@ func TestStreams(t *testing.T) {
 type kubectl struct {
 	env       *testenv.Env
 	namespace string
+}
+
+// The log of the run before can be read while the next one runs.
+func (k *kubectl) testPrevious(t *testing.T, class *v1beta1.CellClass) {
+	pod := newPod(k.env, k.namespace, "twice", class, "if [ -e /keep/x ]; then echo second; sleep 1000; fi; touch /keep/x; echo first; exit 3", func(pod *corev1.Pod) {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "keep", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "keep", MountPath: "/keep"}}
+	})
+	create(t, k.env, pod)
+	testenv.Eventually(t, soon, "the second run's log", func(context.Context) error {
+		out, err := k.command(t, "logs", "twice").CombinedOutput()
+		if err != nil || string(out) != "second\n" {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if got := k.run(t, "logs", "--previous", "twice"); got != "first\n" {
+		t.Errorf("the previous run's log is %q", got)
+	}
 }
 
 func (k *kubectl) command(t *testing.T, args ...string) *exec.Cmd {

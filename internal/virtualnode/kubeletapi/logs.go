@@ -35,7 +35,7 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	status, _ := containerStatus(pod, container)
-	options.Follow = options.Follow && !ended(pod, status)
+	options.Follow = options.Follow && !options.Previous && !ended(pod, status)
 	if options.TailLines != nil && *options.TailLines == 0 && !options.Follow {
 		return nil
 	}
@@ -48,7 +48,8 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pod gives the pod to those who may use its node. Others do not learn whether
-// there is one.
+// there is one; nor who comes by another node's proxy in the API server, as far
+// as that tells: it does not where a connection is upgraded.
 func (s *Server) pod(r *http.Request, namespace, name string) (*corev1.Pod, error) {
 	pod, err := s.options.Pods.Pod(r.Context(), namespace, name)
 	node := ""
@@ -64,13 +65,16 @@ func (s *Server) pod(r *http.Request, namespace, name string) (*corev1.Pod, erro
 	case err != nil:
 		return nil, fmt.Errorf("reading pod %q: %w", name, err)
 	}
+	if by := proxiedNode(r.Header); by != "" && by != node {
+		return nil, refuse(http.StatusNotFound, "pod %q is on another node than %q, by whose proxy it was asked for", name, by)
+	}
 	return pod, nil
 }
 
 // openLog takes what was kept when the cell ended, else asks the agent. Lines are as few as it takes, since agents select
 // from the end; the rest of the selection is made on what they answer.
 func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
-	if kept, ok := s.options.Kept.Get(pod.UID, container); ok {
+	if kept, ok := s.options.Kept.Get(pod.UID, container); ok && !options.Previous {
 		return io.NopCloser(bytes.NewReader(keptLines(kept, options.TailLines))), nil
 	}
 	agent, err := s.options.Pods.Agent(ctx, pod)
@@ -80,14 +84,27 @@ func (s *Server) openLog(ctx context.Context, pod *corev1.Pod, container string,
 	if err != nil {
 		return nil, fmt.Errorf("finding the cell of pod %q: %w", pod.Name, err)
 	}
-	log, err := askForLog(ctx, agent, container, options)
+	log, err := askForLog(ctx, agent, container, previousRun(pod, container, options), options)
 	if answer := (*itzo.StatusError)(nil); errors.As(err, &answer) && answer.Code == http.StatusBadRequest {
 		return nil, refuse(http.StatusBadRequest, "container %q in pod %q has no logs: %s", container, pod.Name, answer.Message)
+	}
+	if errors.Is(err, itzo.ErrNoFormerRuns) {
+		return nil, refuse(http.StatusBadRequest, "container %q in pod %q has no logs of its previous run: %s", container, pod.Name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking the cell of pod %q: %w", pod.Name, err)
 	}
 	return log, nil
+}
+
+// previousRun is the ID of the run that the container's status tells as its
+// last state; empty where the last run is wanted.
+func previousRun(pod *corev1.Pod, container string, options *corev1.PodLogOptions) string {
+	status, _ := containerStatus(pod, container)
+	if last := status.LastTerminationState.Terminated; options.Previous && last != nil {
+		return last.ContainerID
+	}
+	return ""
 }
 
 // endOf is when the container ended; zero where that is not known.
@@ -99,14 +116,14 @@ func endOf(pod *corev1.Pod, container string) time.Time {
 	return time.Time{}
 }
 
-func askForLog(ctx context.Context, agent *itzo.Client, container string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
+func askForLog(ctx context.Context, agent *itzo.Client, container, run string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
 	lines := 0 // all
 	if options.TailLines != nil {
 		lines = int(min(*options.TailLines, math.MaxInt32))
 	}
 	switch {
 	case !options.Follow:
-		return agent.Logs(ctx, container, itzo.LogOptions{Metadata: true, Lines: lines})
+		return agent.Logs(ctx, container, itzo.LogOptions{Metadata: true, Lines: lines, Run: run})
 	case options.TailLines != nil && lines == 0:
 		lines = -1 // none but those that follow
 	}
@@ -198,8 +215,6 @@ func checkLogSource(pod *corev1.Pod, container string, options *corev1.PodLogOpt
 	switch {
 	case options.Previous && last == nil:
 		return refuse(http.StatusBadRequest, "previous terminated container %q in pod %q not found", container, pod.Name)
-	case options.Previous:
-		return bad("has logs of its last run only: those of previous runs cannot be read on this virtual node")
 	case !hasRun:
 		return bad("is waiting to start%s", whyWaiting(status.State.Waiting))
 	}

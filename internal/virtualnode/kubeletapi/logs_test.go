@@ -200,7 +200,6 @@ func TestNoLog(t *testing.T) {
 		{"no state", webPod(never, never), "main", http.StatusBadRequest, "is waiting to start - no logs yet"},
 		{"waiting, followed", webPod(waiting("ContainerCreating"), never), "main?follow=true", http.StatusBadRequest, "is waiting to start: ContainerCreating"},
 		{"no previous run", webPod(running, never), "main?previous=true", http.StatusBadRequest, `previous terminated container "main" in pod "web" not found`},
-		{"a previous run", webPod(running, failed), "main?previous=true", http.StatusBadRequest, "those of previous runs cannot be read"},
 		{"running, followed", webPod(running, never), "main?follow=true", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone`},
 		{"to be started again, followed", webPod(failed, never), "main?follow=true", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone`},
 		{"to be tried again, followed", onFailure, "main?follow=true", http.StatusBadRequest, `the logs of container "main" in pod "web" are gone`},

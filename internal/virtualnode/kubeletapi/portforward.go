@@ -29,7 +29,7 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
+	s.serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
 		portforward.ServePortForward(w, r, forwarder{ctx: r.Context(), agent: agent, pod: pod}, pod.Name, string(pod.UID),
 			options, streamIdleTimeout, remotecommand.DefaultStreamCreationTimeout, portforward.SupportedProtocols)
 	})
@@ -52,8 +52,5 @@ func (f forwarder) PortForward(_ context.Context, _, _ string, port int32, strea
 	if err != nil {
 		return streamRefused(f.pod, err)
 	}
-	if err := tunnel.Run(f.ctx, stream); f.ctx.Err() == nil {
-		return err
-	}
-	return nil // there is nobody to be told
+	return ofStream(f.ctx, tunnel.Run(f.ctx, stream))
 }

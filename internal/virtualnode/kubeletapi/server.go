@@ -90,6 +90,7 @@ type Server struct {
 	gate        *gate
 	gatherer    *gatherer
 	certificate *servingCertificate
+	streams     streamCount
 }
 
 // New makes a Server.
@@ -133,8 +134,10 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Serve is Start with a listener of the caller's.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	defer context.AfterFunc(parent, func() { cancel(errEnding) })()
+	defer cancel(errEnding)
 	go s.gate.run(ctx)
 	go s.certificate.run(ctx)
 	server := &http.Server{
@@ -158,6 +161,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		if server.Shutdown(late) != nil {
 			server.Close()
 		}
+		// Those are told whose streams end with the server.
+		late, cancelTelling := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		defer cancelTelling()
+		s.streams.wait(late)
 	})
 	err := server.ServeTLS(listener, "", "")
 	if !stop() {

@@ -31,7 +31,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) error {
 		return streamRefused(target.pod, err)
 	}
 	defer command.Close()
-	serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
+	s.serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
 		remotecommand.ServeExec(w, r, runner{command, target.options}, target.pod.Name, string(target.pod.UID), target.request.Container,
 			target.request.Command, target.options, streamIdleTimeout, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)
 	})
@@ -54,7 +54,7 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request) error {
 		return streamRefused(target.pod, err)
 	}
 	defer command.Close()
-	serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
+	s.serveUpgraded(w, r, func(w http.ResponseWriter, r *http.Request) {
 		remotecommand.ServeAttach(w, r, runner{command, target.options}, target.pod.Name, string(target.pod.UID), target.request.Container,
 			target.options, streamIdleTimeout, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)
 	})
@@ -182,6 +182,7 @@ func (e runner) AttachContainer(ctx context.Context, _, _, _ string, in io.Reade
 // run gives the command the streams that the client asked for: of others there
 // may be ends too, which lead nowhere.
 func (e runner) run(ctx context.Context, in io.Reader, out, errs io.WriteCloser, resize <-chan remotecommand.TerminalSize) (int32, error) {
+	stopped := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var streams itzo.Streams
@@ -202,8 +203,8 @@ func (e runner) run(ctx context.Context, in io.Reader, out, errs io.WriteCloser,
 		streams.Resize = sizes
 	}
 	code, err := e.command.Run(ctx, streams)
-	if ctx.Err() != nil {
-		return 0, nil // there is nobody to be told
+	if stopped.Err() != nil {
+		return 0, ofStream(stopped, err)
 	}
 	return code, err
 }
