@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
@@ -33,6 +34,9 @@ type lab struct {
 	limit    time.Duration
 	progress io.Writer
 }
+
+// leaseName is that of the operator's lease.
+const leaseName = "kip-operator"
 
 // lookEvery is how often the world is looked at.
 const lookEvery = 250 * time.Millisecond
@@ -155,8 +159,12 @@ func (l *lab) keepAlive(ctx context.Context) error {
 	}
 }
 
-// start starts the operator; that it dies at once, at another point, is no failure.
+// start starts the operator, which need not wait for the dead one's lease to run out; that it dies at once, at another point, is no failure.
 func (l *lab) start(ctx context.Context) error {
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: dev.Namespace, Name: leaseName}}
+	if err := client.IgnoreNotFound(l.env.Delete(ctx, lease)); err != nil {
+		return err
+	}
 	err := l.env.StartOperator(ctx)
 	if _, alive, seen := proc.Alive(l.env.Dir, dev.Operator); err != nil && seen == nil && !alive {
 		return nil
@@ -170,13 +178,12 @@ func (l *lab) live(ctx context.Context, w *world, group []experiment) ([]outcome
 		return nil, fmt.Errorf("creating pods: %w", err)
 	}
 	verdicts := map[string]string{}
-	lookErr := l.untilEnded(ctx, group, verdicts)
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	if err := l.untilEnded(ctx, group, verdicts); err != nil {
+		return nil, err
 	}
 	traces, err := l.untilGone(ctx, w, group)
 	if err != nil {
-		return nil, errors.Join(lookErr, err)
+		return nil, err
 	}
 	launched, err := w.launches(ctx)
 	if err != nil {
@@ -194,11 +201,11 @@ func (l *lab) live(ctx context.Context, w *world, group []experiment) ([]outcome
 }
 
 // untilEnded waits until all pods have ended as they are to, deleting those that are to be stopped once they run. For each pod verdicts
-// holds what is wrong with it, empty when nothing is.
+// holds what is wrong with it then, or when the time is over; empty when nothing is.
 func (l *lab) untilEnded(ctx context.Context, group []experiment, verdicts map[string]string) error {
-	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	limited, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
-	return poll(ctx, func(ctx context.Context) (bool, error) {
+	err := poll(limited, func(ctx context.Context) (bool, error) {
 		var list corev1.PodList
 		if err := l.env.List(ctx, &list, client.InNamespace(namespace), client.HasLabels{labelExperiment}); err != nil {
 			return false, err
@@ -220,6 +227,10 @@ func (l *lab) untilEnded(ctx context.Context, group []experiment, verdicts map[s
 		}
 		return done, nil
 	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil // what is not right yet is lost
+	}
+	return err
 }
 
 // verdict says what is wrong with a pod, and whether nothing more is to come of it.
@@ -239,34 +250,33 @@ func (l *lab) verdict(ctx context.Context, stopped bool, pod *corev1.Pod) (wrong
 	return fmt.Sprintf("is %s, and to be stopped: %s", pod.Status.Phase, pod.Status.Message), false, err
 }
 
-// untilGone deletes what there is of the pods, and waits until nothing is left of them and the operator has died as often as it was to. It
-// gives what is left when the time is over.
-func (l *lab) untilGone(ctx context.Context, w *world, group []experiment) (traces map[string][]string, err error) {
+// untilGone deletes what there is of the pods, and waits until their Cells are gone, or the time is over, and the operator has died as often
+// as it was to. It gives what is left then: a Cell goes when nothing is left of its own.
+func (l *lab) untilGone(ctx context.Context, w *world, group []experiment) (map[string][]string, error) {
 	if err := l.delete(ctx, group); err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
-	err = poll(limited, func(ctx context.Context) (bool, error) {
-		found, err := w.left(ctx)
-		if err != nil {
-			return false, err
-		}
-		traces = found
-		done := len(found) == 0
+	err := poll(limited, func(ctx context.Context) (bool, error) {
+		cells := map[string][]string{}
+		err := w.cells(ctx, cells)
+		done := len(cells) == 0
 		for _, e := range group {
-			crashed, err := l.crashed(e)
-			if err != nil {
-				return false, err
-			}
+			crashed, lookErr := l.crashed(e)
+			err = errors.Join(err, lookErr)
 			done = done && crashed
 		}
-		return done, nil
+		return done, err
 	})
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = nil
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return nil, err
 	}
-	return traces, err
+	// What looks is not to be spoilt.
+	if err := l.heal(ctx); err != nil {
+		return nil, err
+	}
+	return w.left(ctx)
 }
 
 func (l *lab) delete(ctx context.Context, group []experiment) error {
@@ -321,7 +331,7 @@ func (l *lab) judge(e experiment, launched map[string][]string, verdicts map[str
 	return o, nil
 }
 
-// poll looks until done, or until ctx ends. What the API server or the emulator answers wrong for a moment is looked at again.
+// poll looks until done, an error, or the end of ctx.
 func poll(ctx context.Context, look func(context.Context) (done bool, err error)) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -330,7 +340,7 @@ func poll(ctx context.Context, look func(context.Context) (done bool, err error)
 		if done && err == nil {
 			return nil
 		}
-		if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
