@@ -125,11 +125,13 @@ func repeated(p crashpoint.Point) int {
 	return 1
 }
 
-// matrix is every point with every fault. The same seed gives the same.
+// matrix is every point with every fault: first the points before all effects, then those after. The same seed gives the same.
 func matrix(seed uint64, pods int, points []crashpoint.Point, under []fault) []experiment {
 	var all []experiment
 	for f, fault := range allFaults() {
-		for p, point := range crashpoint.All() {
+		for n := range crashpoint.All() {
+			p := 2*n%len(crashpoint.All()) + 2*n/len(crashpoint.All())
+			point := crashpoint.All()[p]
 			e := experiment{number: f*len(crashpoint.All()) + p + 1, point: point, fault: fault, pods: pods}
 			random := rand.New(rand.NewPCG(seed, uint64(e.number)))
 			e.times, e.victim = 1+random.IntN(repeated(point)), e.pick(random)

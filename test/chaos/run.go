@@ -83,6 +83,9 @@ type outcome struct {
 
 func (o outcome) good() bool { return o.crashed && o.doubled == 0 && o.leaked == 0 && o.lost == 0 }
 
+// missed: nothing is wrong but that the operator did not die.
+func (o outcome) missed() bool { return !o.crashed && o.doubled == 0 && o.leaked == 0 && o.lost == 0 }
+
 // run makes experiments under the same fault at the same time.
 func (l *lab) run(ctx context.Context, seed uint64, group []experiment) ([]outcome, error) {
 	w, err := newWorld(ctx, l.env)
@@ -250,17 +253,27 @@ func (l *lab) verdict(ctx context.Context, stopped bool, pod *corev1.Pod) (wrong
 	return fmt.Sprintf("is %s, and to be stopped: %s", pod.Status.Phase, pod.Status.Message), false, err
 }
 
+// lastCrash is how long after the end of the last Cell the operator may come to a point of its life.
+const lastCrash = 5 * time.Second
+
 // untilGone deletes what there is of the pods, and waits until their Cells are gone, or the time is over, and the operator has died as often
-// as it was to. It gives what is left then: a Cell goes when nothing is left of its own.
+// as it was to, or can no more. It gives what is left then: a Cell goes when nothing is left of its own.
 func (l *lab) untilGone(ctx context.Context, w *world, group []experiment) (map[string][]string, error) {
 	if err := l.delete(ctx, group); err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
+	present := time.Now()
 	err := poll(limited, func(ctx context.Context) (bool, error) {
 		cells := map[string][]string{}
 		err := w.cells(ctx, cells)
+		if len(cells) > 0 {
+			present = time.Now()
+		}
+		if time.Since(present) > lastCrash {
+			return true, err
+		}
 		done := len(cells) == 0
 		for _, e := range group {
 			crashed, lookErr := l.crashed(e)

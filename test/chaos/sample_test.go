@@ -42,24 +42,20 @@ func TestSample(t *testing.T) {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
 	t.Logf("seed %d", sampleSeed)
-	for _, group := range [][]experiment{
-		matrix(sampleSeed, samplePods, []crashpoint.Point{
-			crashpoint.CellCreateAfter, crashpoint.CellStatusAfter, crashpoint.LaunchBefore, crashpoint.LaunchAfter,
-			crashpoint.ParameterPutAfter, crashpoint.DispatchAfter, crashpoint.TerminateAfter,
-		}, []fault{lostReply}),
-		matrix(sampleSeed, samplePods, []crashpoint.Point{
-			crashpoint.LaunchAfter, crashpoint.RouteCreateAfter, crashpoint.PodStatusBefore, crashpoint.StopAfter, crashpoint.CellFinalizerRemoveBefore,
-		}, []fault{broken}),
-	} {
-		outcomes, err := l.run(ctx, sampleSeed, group)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var report strings.Builder
-		tell(&report, outcomes)
-		t.Log("\n" + report.String())
-		if sum := sumUp(outcomes); sum.bad > 0 || sum.launched != sum.pods {
-			t.Errorf("%d of %d experiments did not go well; %d launches for %d pods", sum.bad, sum.experiments, sum.launched, sum.pods)
-		}
+	all := append(matrix(sampleSeed, samplePods, []crashpoint.Point{
+		crashpoint.CellCreateAfter, crashpoint.CellStatusAfter, crashpoint.LaunchBefore, crashpoint.LaunchAfter,
+		crashpoint.ParameterPutAfter, crashpoint.DispatchAfter, crashpoint.TerminateAfter,
+	}, []fault{lostReply}), matrix(sampleSeed, samplePods, []crashpoint.Point{
+		crashpoint.LaunchAfter, crashpoint.RouteCreateAfter, crashpoint.PodStatusBefore, crashpoint.StopAfter, crashpoint.CellFinalizerRemoveBefore,
+	}, []fault{broken})...)
+	outcomes, err := l.runAll(ctx, sampleSeed, len(all), all)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
+	}
+	var report strings.Builder
+	tell(&report, outcomes)
+	t.Log("\n" + report.String())
+	if sum := sumUp(outcomes); sum.bad > 0 || sum.launched != sum.pods {
+		t.Errorf("%d of %d experiments did not go well; %d launches for %d pods", sum.bad, sum.experiments, sum.launched, sum.pods)
 	}
 }
