@@ -127,6 +127,10 @@ func (p Plan) Validate() error {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}
 	}
+	return validateNumbers(counts, percents)
+}
+
+func validateNumbers(counts, percents []int) error {
 	for _, n := range counts {
 		if n < 0 {
 			return fmt.Errorf("a count is negative: %d", n)
