@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"kip.elotl.co/internal/crashpoint"
 )
 
@@ -17,6 +20,11 @@ const (
 	samplePods  = 10
 	sampleLimit = 3 * time.Minute
 )
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
 
 // TestSample makes the experiments that tell most, on hollow cells: the whole matrix is "make chaos".
 func TestSample(t *testing.T) {
