@@ -10,7 +10,10 @@ import (
 func tell(w io.Writer, outcomes []outcome) {
 	for _, o := range outcomes {
 		verdict := "ok"
-		if !o.good() {
+		switch {
+		case o.missed():
+			verdict = "WITHOUT ITS CRASH"
+		case !o.good():
 			verdict = "WRONG"
 		}
 		fmt.Fprintf(w, "%-10s %-28s %-18s time %d: launched %d of %d, doubled %d, leaked %d, lost %d, %s: %s\n", o.fault, o.point, o.key(),

@@ -17,7 +17,7 @@ import (
 // The sample's experiments are always the same.
 const (
 	sampleSeed  = 7
-	samplePods  = 10
+	samplePods  = 6
 	sampleLimit = 3 * time.Minute
 )
 
