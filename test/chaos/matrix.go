@@ -117,9 +117,7 @@ func notInMatrix() []crashpoint.Point {
 // repeated is how often at least each pod's life leads to a point, where that is more than once.
 func repeated(p crashpoint.Point) int {
 	switch p {
-	case crashpoint.CellStatusBefore, crashpoint.CellStatusAfter:
-		return 3
-	case crashpoint.PodStatusBefore, crashpoint.PodStatusAfter:
+	case crashpoint.CellStatusBefore, crashpoint.CellStatusAfter, crashpoint.PodStatusBefore, crashpoint.PodStatusAfter:
 		return 2
 	}
 	return 1
