@@ -228,7 +228,7 @@ func TestStatusErased(t *testing.T) {
 			b.wantOneLaunch(is)
 			was, now := cell.Status.Attempts[0], is.Status.Attempts[0]
 			// What the instance's description does not tell is lost.
-			was.Fingerprint, was.PricePerHour, was.CPUCredits = "", "", ""
+			was.Fingerprint, was.PricePerHour, was.CPUCredits, was.ClassGeneration = "", "", "", 0
 			if diff := cmp.Diff(was, now); diff != "" {
 				t.Errorf("attempt (-before +after):\n%s", diff)
 			}
