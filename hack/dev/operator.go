@@ -66,9 +66,34 @@ func (e Environment) stopOperators(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
+// StartOperator starts the operator's replicas alone, where Up was called before, and waits until one leads.
+func (e Environment) StartOperator(ctx context.Context) error {
+	return e.whereUp(func(e Environment) error { return e.startOperators(ctx) })
+}
+
 // RollOperators ends the operator's replicas and starts them anew, one after the other and the leader last, as a Deployment's rolling update
 // does.
 func (e Environment) RollOperators(ctx context.Context) error {
+	return e.whereUp(func(e Environment) error {
+		names, err := e.leaderLast(ctx)
+		if err != nil {
+			return err
+		}
+		e.Replicas = len(names) // also while one of them is not there
+		for _, name := range names {
+			if err := proc.Stop(ctx, e.Dir, name, 0); err != nil {
+				return fmt.Errorf("ending %s: %w", name, err)
+			}
+			if err := e.startOperators(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// whereUp does something with an environment that Up was called for, and nobody else at the same time.
+func (e Environment) whereUp(do func(Environment) error) error {
 	e, err := e.complete()
 	if err != nil {
 		return err
@@ -81,20 +106,7 @@ func (e Environment) RollOperators(ctx context.Context) error {
 	if e, err = e.located(); err != nil {
 		return err
 	}
-	names, err := e.leaderLast(ctx)
-	if err != nil {
-		return err
-	}
-	e.Replicas = len(names) // also while one of them is not there
-	for _, name := range names {
-		if err := proc.Stop(ctx, e.Dir, name, 0); err != nil {
-			return fmt.Errorf("ending %s: %w", name, err)
-		}
-		if err := e.startOperators(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return do(e)
 }
 
 // leaderLast are the replicas in the order in which they are ended. The leader is at the virtual node's address.

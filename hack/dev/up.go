@@ -135,20 +135,3 @@ func (e Environment) tell() error {
 	}
 	return nil
 }
-
-// StartOperator starts the operator's replicas alone, where Up was called before, and waits until one leads.
-func (e Environment) StartOperator(ctx context.Context) error {
-	e, err := e.complete()
-	if err != nil {
-		return err
-	}
-	unlock, err := e.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if e, err = e.located(); err != nil {
-		return err
-	}
-	return e.startOperators(ctx)
-}
