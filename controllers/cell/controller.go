@@ -24,6 +24,7 @@ import (
 	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/cloudinit"
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/ownwrites"
 	"kip.elotl.co/internal/pki"
@@ -160,7 +161,10 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 	if !controllerutil.AddFinalizer(cell, v1beta1.Finalizer) {
 		return nil
 	}
-	if err := c.Client.Patch(ctx, cell, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	crashpoint.Reach(ctx, crashpoint.CellFinalizerAddBefore, cell)
+	err := c.Client.Patch(ctx, cell, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	crashpoint.Reach(ctx, crashpoint.CellFinalizerAddAfter, cell)
+	if err != nil {
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
 	return nil
@@ -211,7 +215,10 @@ func (c *Controller) writeStatus(ctx context.Context, s *scope) error {
 	if equality.Semantic.DeepEqual(s.before.Status, s.cell.Status) {
 		return nil
 	}
-	if err := c.Client.Status().Update(ctx, s.cell); err != nil {
+	crashpoint.Reach(ctx, crashpoint.CellStatusBefore, s.cell)
+	err := c.Client.Status().Update(ctx, s.cell)
+	crashpoint.Reach(ctx, crashpoint.CellStatusAfter, s.cell)
+	if err != nil {
 		return fmt.Errorf("writing status: %w", err)
 	}
 	c.written.Note(s.cell)

@@ -56,7 +56,7 @@ func (c *Controller) lost(ctx context.Context, s *scope, instance cloud.Instance
 // run its pod is not launched again: the pod's controller decides what comes
 // next.
 func (c *Controller) abandon(ctx context.Context, s *scope, instance cloud.Instance, reason, message string) (outcome, error) {
-	if err := errors.Join(c.end(ctx, instance), c.removeRoutes(ctx, s.cell)); err != nil {
+	if err := errors.Join(c.end(ctx, s.cell, instance), c.removeRoutes(ctx, s.cell)); err != nil {
 		return outcome{}, err
 	}
 	c.sayLeft(s, c.endParameters(ctx, s.cell, instance.ID))

@@ -13,6 +13,7 @@ import (
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/cloudinit"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // launch makes sure that the Cell has an instance, and says on the Cell what
@@ -50,7 +51,9 @@ func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, err
 	if err != nil {
 		return c.resolveByToken(ctx, s, attempt, err)
 	}
+	crashpoint.Reach(ctx, crashpoint.LaunchBefore, s.cell)
 	instance, err := c.Cloud.Launch(ctx, request)
+	crashpoint.Reach(ctx, crashpoint.LaunchAfter, s.cell)
 	if cloud.KindOf(err) != cloud.KindTokenReused { // such a call launches nothing
 		c.calls.note(s.cell.UID)
 	}

@@ -14,6 +14,7 @@ import (
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // Tags of a cell's parameters. Policies let an instance read only what carries
@@ -44,7 +45,7 @@ func (c *Controller) parameters(ctx context.Context, s *scope) (outcome, error) 
 		return outcome{after: wait}, nil
 	}
 	if ready {
-		err := c.emptyStore(ctx, s.cell.Status.InstanceID)
+		err := c.emptyStore(ctx, s.cell, s.cell.Status.InstanceID)
 		c.stores.note(uid, storeEmpty, began, err)
 		c.sayLeft(s, err)
 		return outcome{after: c.stores.due(uid)}, nil
@@ -132,12 +133,18 @@ func (c *Controller) store(ctx context.Context, s *scope, secrets []cloud.Secret
 		if err != nil || c.stores.holds(uid, digest, there) {
 			return err
 		}
-		if err := c.Cloud.DeleteSecrets(ctx, namesOf(there)); err != nil {
+		crashpoint.Reach(ctx, crashpoint.ParameterDeleteBefore, s.cell)
+		err = c.Cloud.DeleteSecrets(ctx, namesOf(there))
+		crashpoint.Reach(ctx, crashpoint.ParameterDeleteAfter, s.cell)
+		if err != nil {
 			return err
 		}
 	}
 	for _, secret := range slices.Backward(secrets) {
-		if err := c.Cloud.PutSecret(ctx, secret); err != nil {
+		crashpoint.Reach(ctx, crashpoint.ParameterPutBefore, s.cell)
+		err := c.Cloud.PutSecret(ctx, secret)
+		crashpoint.Reach(ctx, crashpoint.ParameterPutAfter, s.cell)
+		if err != nil {
 			return err
 		}
 	}
@@ -169,12 +176,15 @@ func digestOf(secrets []cloud.Secret) string {
 }
 
 // emptyStore deletes all that was stored for an instance.
-func (c *Controller) emptyStore(ctx context.Context, instanceID string) error {
+func (c *Controller) emptyStore(ctx context.Context, cell *v1beta1.Cell, instanceID string) error {
 	there, err := c.Cloud.SecretsBelow(ctx, parametersPath(instanceID))
 	if err != nil {
 		return err
 	}
-	return c.Cloud.DeleteSecrets(ctx, namesOf(there))
+	crashpoint.Reach(ctx, crashpoint.ParameterDeleteBefore, cell)
+	err = c.Cloud.DeleteSecrets(ctx, namesOf(there))
+	crashpoint.Reach(ctx, crashpoint.ParameterDeleteAfter, cell)
+	return err
 }
 
 // endParameters deletes what was stored for an instance of the Cell.
@@ -182,7 +192,7 @@ func (c *Controller) endParameters(ctx context.Context, cell *v1beta1.Cell, inst
 	if instanceID == "" || !storesParameters(cell) || c.stores.state(cell.UID) == storeEmpty {
 		return nil
 	}
-	if err := c.emptyStore(ctx, instanceID); err != nil {
+	if err := c.emptyStore(ctx, cell, instanceID); err != nil {
 		return fmt.Errorf("the parameters of instance %s stay in Parameter Store until they can be deleted: %w", instanceID, err)
 	}
 	return nil

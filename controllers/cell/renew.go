@@ -16,6 +16,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/pki"
@@ -70,7 +71,10 @@ func give(ctx context.Context, agent *itzo.Client, cell *v1beta1.Cell, attempt *
 	if err != nil {
 		return err
 	}
-	if err := agent.SetCredentials(ctx, request); err != nil {
+	crashpoint.Reach(ctx, crashpoint.CredentialsBefore, cell)
+	err = agent.SetCredentials(ctx, request)
+	crashpoint.Reach(ctx, crashpoint.CredentialsAfter, cell)
+	if err != nil {
 		return err
 	}
 	served, err := agent.Handshake(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // makeRoutes lets the route tables of the class's subnets send spec.routes to
@@ -75,7 +76,10 @@ func withRoute(routes []v1beta1.CellRoute, route v1beta1.CellRoute) []v1beta1.Ce
 }
 
 func (c *Controller) createRoutes(ctx context.Context, cell *v1beta1.Cell) error {
-	if err := c.Cloud.AllowForwarding(ctx, cell.Status.InstanceID); err != nil {
+	crashpoint.Reach(ctx, crashpoint.ForwardingBefore, cell)
+	err := c.Cloud.AllowForwarding(ctx, cell.Status.InstanceID)
+	crashpoint.Reach(ctx, crashpoint.ForwardingAfter, cell)
+	if err != nil {
 		return fmt.Errorf("letting instance %s forward packets for spec.routes: %w", cell.Status.InstanceID, err)
 	}
 	for _, route := range cell.Status.Routes {
@@ -83,7 +87,10 @@ func (c *Controller) createRoutes(ctx context.Context, cell *v1beta1.Cell) error
 		if err != nil {
 			return fmt.Errorf("spec.routes: %w", err)
 		}
-		if err := c.Cloud.CreateRoute(ctx, route.RouteTableID, cidr, route.InstanceID); err != nil {
+		crashpoint.Reach(ctx, crashpoint.RouteCreateBefore, cell)
+		err = c.Cloud.CreateRoute(ctx, route.RouteTableID, cidr, route.InstanceID)
+		crashpoint.Reach(ctx, crashpoint.RouteCreateAfter, cell)
+		if err != nil {
 			return fmt.Errorf("making the route for %s in %s: %w", route.CIDR, route.RouteTableID, err)
 		}
 	}
@@ -99,7 +106,10 @@ func (c *Controller) removeRoutes(ctx context.Context, cell *v1beta1.Cell) error
 		if err != nil {
 			continue // it never was one
 		}
-		if err := cloud.IgnoreNotFound(c.Cloud.DeleteRoute(ctx, route.RouteTableID, cidr, route.InstanceID)); err != nil {
+		crashpoint.Reach(ctx, crashpoint.RouteDeleteBefore, cell)
+		err = cloud.IgnoreNotFound(c.Cloud.DeleteRoute(ctx, route.RouteTableID, cidr, route.InstanceID))
+		crashpoint.Reach(ctx, crashpoint.RouteDeleteAfter, cell)
+		if err != nil {
 			problems = append(problems, fmt.Errorf("ending the route for %s in %s: %w", route.CIDR, route.RouteTableID, err))
 		}
 	}

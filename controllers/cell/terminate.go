@@ -12,6 +12,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // terminate ends what leads to the Cell's instance and the instance, and lets
@@ -32,7 +33,10 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 		return result, nil
 	}
 	controllerutil.RemoveFinalizer(cell, v1beta1.Finalizer)
-	if err := c.Client.Update(ctx, cell); err != nil {
+	crashpoint.Reach(ctx, crashpoint.CellFinalizerRemoveBefore, cell)
+	err = c.Client.Update(ctx, cell)
+	crashpoint.Reach(ctx, crashpoint.CellFinalizerRemoveAfter, cell)
+	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("removing the finalizer: %w", err))
 	}
 	c.written.NoteRemoved(cell)
@@ -50,7 +54,7 @@ func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (resu
 		return ctrl.Result{}, false, err
 	}
 	for _, instance := range live {
-		if err := errors.Join(c.end(ctx, instance), c.endParameters(ctx, cell, instance.ID)); err != nil {
+		if err := errors.Join(c.end(ctx, cell, instance), c.endParameters(ctx, cell, instance.ID)); err != nil {
 			return ctrl.Result{}, false, err
 		}
 	}
@@ -68,7 +72,7 @@ func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (resu
 
 // beginEnd asks for the end of the instance without looking at it first.
 func (c *Controller) beginEnd(ctx context.Context, cell *v1beta1.Cell, id string) (ctrl.Result, error) {
-	if err := c.end(ctx, cloud.Instance{ID: id, State: cloud.StateRunning}); err != nil {
+	if err := c.end(ctx, cell, cloud.Instance{ID: id, State: cloud.StateRunning}); err != nil {
 		s := &scope{cell: cell, before: cell.DeepCopy()}
 		notReady(cell, reasonOf(err), fmt.Sprintf("instance %s costs money until it can be ended: %v", id, err))
 		return ctrl.Result{}, errors.Join(err, client.IgnoreNotFound(c.writeStatus(ctx, s)))
@@ -142,11 +146,14 @@ func (c *Controller) liveByTags(ctx context.Context, cell *v1beta1.Cell) (live [
 }
 
 // end asks for the end of an instance that is not ending yet.
-func (c *Controller) end(ctx context.Context, instance cloud.Instance) error {
+func (c *Controller) end(ctx context.Context, cell *v1beta1.Cell, instance cloud.Instance) error {
 	if !instance.State.Live() {
 		return nil
 	}
-	if err := cloud.IgnoreNotFound(c.Cloud.Terminate(ctx, instance.ID)); err != nil {
+	crashpoint.Reach(ctx, crashpoint.TerminateBefore, cell)
+	err := cloud.IgnoreNotFound(c.Cloud.Terminate(ctx, instance.ID))
+	crashpoint.Reach(ctx, crashpoint.TerminateAfter, cell)
+	if err != nil {
 		return fmt.Errorf("ending instance %s: %w", instance.ID, err)
 	}
 	return nil

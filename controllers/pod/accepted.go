@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -102,7 +103,9 @@ func (c *Controller) updateAllThatGoes(ctx context.Context, d delivery, paramete
 		if len(kept) == 0 {
 			continue
 		}
+		crashpoint.Reach(ctx, crashpoint.DispatchBefore, d.pod)
 		err := d.agent.UpdatePod(ctx, &less)
+		crashpoint.Reach(ctx, crashpoint.DispatchAfter, d.pod)
 		if err == nil {
 			d.given.accepted, refused = acceptedOf(less.Pod), kept
 			break

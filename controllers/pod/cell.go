@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/demand"
 )
 
@@ -55,7 +56,9 @@ func (c *Controller) createCell(ctx context.Context, s *scope) error {
 		},
 		Spec: s.wanted,
 	}
+	crashpoint.Reach(ctx, crashpoint.CellCreateBefore, cell)
 	err := c.Client.Create(ctx, cell)
+	crashpoint.Reach(ctx, crashpoint.CellCreateAfter, cell)
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
 		return nil
@@ -132,7 +135,9 @@ func (c *Controller) deleteCell(ctx context.Context, cell *v1beta1.Cell) error {
 	if c.written.Removed(cell) {
 		return nil
 	}
+	crashpoint.Reach(ctx, crashpoint.CellDeleteBefore, cell)
 	err := c.Client.Delete(ctx, cell, client.Preconditions{UID: &cell.UID})
+	crashpoint.Reach(ctx, crashpoint.CellDeleteAfter, cell)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting Cell %s: %w", cell.Name, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"kip.elotl.co/internal/admission"
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/podspec"
 )
@@ -138,7 +139,9 @@ func updatePod(ctx context.Context, d delivery, parameters *itzo.PodParameters) 
 	if err != nil {
 		return fmt.Errorf("encoding the pod: %w", err)
 	}
+	crashpoint.Reach(ctx, crashpoint.DispatchBefore, d.pod)
 	err = d.agent.UpdatePod(ctx, parameters)
+	crashpoint.Reach(ctx, crashpoint.DispatchAfter, d.pod)
 	if refused := (*itzo.StatusError)(nil); err != nil && !errors.As(err, &refused) {
 		return &unsureError{err}
 	}
@@ -222,7 +225,10 @@ func send(ctx context.Context, d delivery, volume string, content digest, pack f
 	if err := pack(&archive); err != nil {
 		return fmt.Errorf("packing volume %q: %w", volume, err)
 	}
-	if err := d.agent.Deploy(ctx, itzo.FormatPodName(d.pod.Namespace, d.pod.Name), volume, &archive); err != nil {
+	crashpoint.Reach(ctx, crashpoint.VolumeBefore, d.pod)
+	err := d.agent.Deploy(ctx, itzo.FormatPodName(d.pod.Namespace, d.pod.Name), volume, &archive)
+	crashpoint.Reach(ctx, crashpoint.VolumeAfter, d.pod)
+	if err != nil {
 		return fmt.Errorf("sending volume %q: %w", volume, err)
 	}
 	if d.given.packages == nil {

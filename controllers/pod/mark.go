@@ -10,6 +10,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/admission"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // annotationDispatchedTo is written to a pod before it is given to the agent of
@@ -62,7 +63,10 @@ func (c *Controller) bearOutages(ctx context.Context, pod *corev1.Pod) error {
 func (c *Controller) patch(ctx context.Context, before, pod *corev1.Pod, doing string) error {
 	// The patch holds the UID, so that it can only be applied to this very pod.
 	before.UID = ""
-	if err := c.Client.Patch(ctx, pod, client.MergeFrom(before)); err != nil {
+	crashpoint.Reach(ctx, crashpoint.PodPatchBefore, pod)
+	err := c.Client.Patch(ctx, pod, client.MergeFrom(before))
+	crashpoint.Reach(ctx, crashpoint.PodPatchAfter, pod)
+	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	c.written.Note(pod)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/crashpoint"
 )
 
 // copyStatus writes the agent's status of the pod to the pod.
@@ -224,7 +225,9 @@ func (c *Controller) writeStatus(ctx context.Context, s *scope, status *corev1.P
 	if err != nil {
 		return err
 	}
+	crashpoint.Reach(ctx, crashpoint.PodStatusBefore, s.pod)
 	patched, err := s.node.CoreV1().Pods(s.pod.Namespace).Patch(ctx, s.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	crashpoint.Reach(ctx, crashpoint.PodStatusAfter, s.pod)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/errtext"
 	"kip.elotl.co/internal/itzo"
 )
@@ -103,7 +104,10 @@ func (c *Controller) requestStop(ctx context.Context, s *scope, agent *itzo.Clie
 		return never
 	}
 	c.observers.startStop(pod.UID, at, stopTimeout, func(ctx context.Context) error {
-		return agent.Stop(ctx, itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: c.graceLeft(pod)})
+		crashpoint.Reach(ctx, crashpoint.StopBefore, pod)
+		err := agent.Stop(ctx, itzo.StopRequest{PodUID: pod.UID, GracePeriodSeconds: c.graceLeft(pod)})
+		crashpoint.Reach(ctx, crashpoint.StopAfter, pod)
+		return err
 	})
 	return never
 }
@@ -144,9 +148,11 @@ func (c *Controller) remove(ctx context.Context, s *scope) error {
 		return err
 	}
 	now := int64(0)
+	crashpoint.Reach(ctx, crashpoint.PodRemoveBefore, s.pod)
 	err := s.node.CoreV1().Pods(s.pod.Namespace).Delete(ctx, s.pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &s.pod.UID},
 	})
+	crashpoint.Reach(ctx, crashpoint.PodRemoveAfter, s.pod)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting the pod: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/itzo"
 	"kip.elotl.co/internal/podfields"
 	"kip.elotl.co/internal/podspec"
@@ -174,9 +175,11 @@ func (c *Controller) stopUnits(ctx context.Context, pod *corev1.Pod, agent *itzo
 			continue
 		}
 		work.Go(func() {
+			crashpoint.Reach(ctx, crashpoint.StopBefore, pod)
 			result, err := agent.Exec(ctx, itzo.ExecRequest{
 				PodName: itzo.FormatPodName(pod.Namespace, pod.Name), UnitName: name, Command: []string{"/bin/sh", "-c", stopScript},
 			})
+			crashpoint.Reach(ctx, crashpoint.StopAfter, pod)
 			switch {
 			case ctx.Err() != nil:
 			case itzo.IsNotReady(err):

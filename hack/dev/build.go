@@ -36,7 +36,7 @@ func (e Environment) Build(ctx context.Context, w io.Writer) error {
 	const stripped = "-s -w"
 	versioned := stripped + " -X main.version=" + version(ctx, e.Root)
 	for _, b := range []goBuild{
-		{what: "the operator", dir: e.Root, output: e.bin("kip"), ldflags: versioned, packages: []string{"."}},
+		{what: "the operator", dir: e.Root, output: e.bin(e.operator()), ldflags: versioned, tags: e.OperatorTags, packages: []string{"."}},
 		{what: "the kubectl plugin", dir: e.Root, output: e.BinDir + "/", ldflags: versioned, packages: []string{"./cmd/kubectl-kip"}},
 		// gRPC's traces would bring in text/template, and with that all methods of all types.
 		{what: "the agent, the emulator and the registry", dir: e.Root, output: e.BinDir + "/", ldflags: stripped, tags: "grpcnotrace", packages: programs()},
@@ -50,6 +50,14 @@ func (e Environment) Build(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// operator is the name of the operator's executable.
+func (e Environment) operator() string {
+	if e.OperatorTags != "" {
+		return "kip-" + e.OperatorTags
+	}
+	return "kip"
 }
 
 // version is what the operator calls itself: what git says of the commit. Where there is no git, or no repository, it is "dev". Only the

@@ -68,6 +68,9 @@ type Environment struct {
 	APIServerArgs []string
 	// AWSLimits is the operator's --aws-limits; none when empty, as the emulator has none unless told to.
 	AWSLimits string
+	// OperatorTags are the build tags of the operator, OperatorVariables what it finds in its environment besides, as KEY=value: for tests.
+	OperatorTags      string
+	OperatorVariables []string
 	// Replicas is how many operators run, at most MaxReplicas: one leads. 0: as many as there are, or 1.
 	Replicas int
 	// DieWithParent has the kernel end all processes, though not the cells, with the caller's: for tests.

@@ -139,7 +139,7 @@ func (e Environment) operatorPart(name string, at OperatorEndpoints) (part, erro
 		return part{}, err
 	}
 	return part{
-		name: name, executable: "kip", env: variables, health: "http://" + at.Health + "/healthz",
+		name: name, executable: e.operator(), env: append(variables, e.OperatorVariables...), health: "http://" + at.Health + "/healthz",
 		args: []string{
 			"--kubeconfig=" + e.OperatorKubeconfig(), "--namespace=" + Namespace, "--node-address=" + address,
 			"--kubelet-bind-address=" + address, "--kubelet-port=" + kubeletPort, // of its own, as environments live side by side

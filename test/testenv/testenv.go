@@ -180,6 +180,11 @@ func (e *Env) RunDry(ctx context.Context, instanceType string) (wet func(context
 	}, err
 }
 
+// SetFaults says all that goes wrong in the emulated cloud from now on.
+func (e *Env) SetFaults(ctx context.Context, plan faults.Plan) error {
+	return e.tellAdmin(ctx, http.MethodPut, "faults", plan)
+}
+
 func (e *Env) tellAdmin(ctx context.Context, method, path string, what any) error {
 	body, err := json.Marshal(what)
 	if err != nil {

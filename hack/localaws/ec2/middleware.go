@@ -155,6 +155,11 @@ func (s *Server) spoil(next Handler) Handler {
 			return nil, &awserr.Error{Code: v.Refusal.Code, Message: message}
 		}
 		resp, err := next(ctx, c)
+		if v.Late > 0 {
+			c.Fault = "answered late"
+			// A caller who has gone misses nothing.
+			_ = s.sleep(ctx, v.Late)
+		}
 		if v.LoseReply {
 			c.Fault = "reply lost"
 			return nil, errReplyLost

@@ -5,6 +5,7 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"sync"
@@ -29,8 +30,10 @@ type Plan struct {
 	Errors []Refusal `json:"errors,omitempty"`
 	// LostReplies do the call, then cut the connection without an answer.
 	LostReplies []Loss `json:"lostReplies,omitempty"`
-	// Delays are waited before the call is done.
+	// Delays are waited before the call is done, or after.
 	Delays []Delay `json:"delays,omitempty"`
+	// Seed decides which calls are among the per cent that are spoilt.
+	Seed uint64 `json:"seed,omitempty"`
 }
 
 // Dry is a set of offerings without capacity. Each field is a pattern of
@@ -48,19 +51,25 @@ type Refusal struct {
 	Message string `json:"message,omitempty"`
 	// Count is how many calls are refused; 0 means all until the plan changes.
 	Count int `json:"count,omitempty"`
+	// Percent is of how many in a hundred calls, at random; 0 means of all.
+	Percent int `json:"percent,omitempty"`
 }
 
 // Loss loses the replies to calls of an action.
 type Loss struct {
-	Action string `json:"action"`
-	Count  int    `json:"count,omitempty"` // 0 means all
+	Action  string `json:"action"`
+	Count   int    `json:"count,omitempty"`   // 0 means all
+	Percent int    `json:"percent,omitempty"` // 0 means 100
 }
 
 // Delay slows calls of an action down.
 type Delay struct {
-	Action string   `json:"action"`
-	Delay  Duration `json:"delay"`
-	Count  int      `json:"count,omitempty"` // 0 means all
+	Action  string   `json:"action"`
+	Delay   Duration `json:"delay"`
+	Count   int      `json:"count,omitempty"`   // 0 means all
+	Percent int      `json:"percent,omitempty"` // 0 means 100
+	// Late has the call done at once, and only its answer wait.
+	Late bool `json:"late,omitempty"`
 }
 
 // Duration is a time.Duration that JSON spells as time.ParseDuration does.
@@ -86,7 +95,7 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 // Validate finds patterns and counts that can never mean anything.
 func (p Plan) Validate() error {
 	var patterns []string
-	var counts []int
+	var counts, percents []int
 	for _, d := range p.Capacity {
 		patterns = append(patterns, d.InstanceType, d.Zone, d.Market)
 	}
@@ -95,12 +104,15 @@ func (p Plan) Validate() error {
 			return fmt.Errorf("an error needs an action and a code")
 		}
 		patterns, counts = append(patterns, e.Action), append(counts, e.Count)
+		percents = append(percents, e.Percent)
 	}
 	for _, l := range p.LostReplies {
 		patterns, counts = append(patterns, l.Action), append(counts, l.Count)
+		percents = append(percents, l.Percent)
 	}
 	for _, d := range p.Delays {
 		patterns, counts = append(patterns, d.Action), append(counts, d.Count)
+		percents = append(percents, d.Percent)
 	}
 	for _, q := range p.Quotas {
 		if err := q.validate(); err != nil {
@@ -115,9 +127,18 @@ func (p Plan) Validate() error {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}
 	}
+	return validateNumbers(counts, percents)
+}
+
+func validateNumbers(counts, percents []int) error {
 	for _, n := range counts {
 		if n < 0 {
 			return fmt.Errorf("a count is negative: %d", n)
+		}
+	}
+	for _, n := range percents {
+		if n < 0 || n > 100 {
+			return fmt.Errorf("percent: %d is not from 0 to 100", n)
 		}
 	}
 	return nil
@@ -126,8 +147,9 @@ func (p Plan) Validate() error {
 // Set is a plan in use: counts go down as calls are spoilt. The zero value
 // spoils nothing. It is safe for concurrent use.
 type Set struct {
-	mu   sync.Mutex
-	plan Plan
+	mu     sync.Mutex
+	plan   Plan
+	random *rand.Rand // of the plan's seed; nil: not used yet
 }
 
 // Replace puts a new plan in place of the old one.
@@ -137,7 +159,7 @@ func (s *Set) Replace(p Plan) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plan = p.clone()
+	s.plan, s.random = p.clone(), nil
 	return nil
 }
 
@@ -185,9 +207,10 @@ func (s *Set) VCPULimit(market string) (limit int, ok bool) {
 
 // Verdict is what is to be done wrong with one call.
 type Verdict struct {
-	Delay     time.Duration
-	Refusal   *Refusal
-	LoseReply bool
+	// Delay is waited before the call is done, Late after it.
+	Delay, Late time.Duration
+	Refusal     *Refusal
+	LoseReply   bool
 }
 
 // Judge decides about one call of an action and takes it off the counts. A
@@ -196,24 +219,30 @@ func (s *Set) Judge(action string) Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var v Verdict
-	if d, ok := take(&s.plan.Delays, action, func(d *Delay) (string, *int) { return d.Action, &d.Count }); ok {
-		v.Delay = time.Duration(d.Delay)
+	if s.random == nil {
+		s.random = rand.New(rand.NewPCG(s.plan.Seed, 0))
 	}
-	if r, ok := take(&s.plan.Errors, action, func(r *Refusal) (string, *int) { return r.Action, &r.Count }); ok {
+	if d, ok := take(s.random, &s.plan.Delays, action, func(d *Delay) (string, int, *int) { return d.Action, d.Percent, &d.Count }); ok {
+		v.Delay = time.Duration(d.Delay)
+		if d.Late {
+			v.Delay, v.Late = 0, v.Delay
+		}
+	}
+	if r, ok := take(s.random, &s.plan.Errors, action, func(r *Refusal) (string, int, *int) { return r.Action, r.Percent, &r.Count }); ok {
 		v.Refusal = &r
 		return v
 	}
-	_, v.LoseReply = take(&s.plan.LostReplies, action, func(l *Loss) (string, *int) { return l.Action, &l.Count })
+	_, v.LoseReply = take(s.random, &s.plan.LostReplies, action, func(l *Loss) (string, int, *int) { return l.Action, l.Percent, &l.Count })
 	return v
 }
 
-// take finds the first entry for the action, and removes it when this was the
-// last call it counts.
-func take[T any](list *[]T, action string, fields func(*T) (pattern string, count *int)) (T, bool) {
+// take finds the first entry for the action that chance lets pass, and removes
+// it when this was the last call it counts.
+func take[T any](random *rand.Rand, list *[]T, action string, fields func(*T) (pattern string, percent int, count *int)) (T, bool) {
 	for i := range *list {
 		found := (*list)[i]
-		pattern, count := fields(&(*list)[i])
-		if !Matches(pattern, action) {
+		pattern, percent, count := fields(&(*list)[i])
+		if !Matches(pattern, action) || percent > 0 && random.IntN(100) >= percent {
 			continue
 		}
 		if *count == 1 {

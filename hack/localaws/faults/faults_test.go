@@ -112,3 +112,44 @@ func TestPlanJSON(t *testing.T) {
 		t.Error("a delay that is no duration was accepted")
 	}
 }
+
+// TestPercent: of many calls about that many are spoilt, and with the same seed the same ones.
+func TestPercent(t *testing.T) {
+	spoilt := func(seed uint64) (out []bool, count int) {
+		var s Set
+		if err := s.Replace(Plan{Seed: seed, LostReplies: []Loss{{Action: "RunInstances", Percent: 20}}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 {
+			lost := s.Judge("RunInstances").LoseReply
+			if out = append(out, lost); lost {
+				count++
+			}
+		}
+		return out, count
+	}
+	first, count := spoilt(1)
+	if count < 150 || count > 250 {
+		t.Errorf("%d of 1000 replies are lost", count)
+	}
+	if again, _ := spoilt(1); !cmp.Equal(first, again) {
+		t.Error("the same seed spoils other calls")
+	}
+	if other, _ := spoilt(2); cmp.Equal(first, other) {
+		t.Error("another seed spoils the same calls")
+	}
+	var s Set
+	if s.Replace(Plan{Delays: []Delay{{Action: "*", Percent: 101}}}) == nil {
+		t.Error("101 per cent are accepted")
+	}
+}
+
+func TestLate(t *testing.T) {
+	var s Set
+	if err := s.Replace(Plan{Delays: []Delay{{Action: "*", Delay: Duration(time.Second), Late: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.Judge("RunInstances"); v.Delay != 0 || v.Late != time.Second {
+		t.Errorf("verdict %+v", v)
+	}
+}
