@@ -3,9 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
+	"math"
 	"net/netip"
-	"strconv"
 
 	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,14 +23,14 @@ func aboutNodes(kube kubernetes.Interface, region string, o options) (virtualnod
 	}
 	kubelet, err := virtualnode.KubeletVersion(server.GitVersion, version)
 	return virtualnode.About{
-		Kubelet:        virtualnode.Endpoint{Address: o.nodeAddress, Port: int32(o.kubeletPort)},
-		KubeletVersion: kubelet, Region: region,
+		Kubelet: virtualnode.Endpoint{Address: o.nodeAddress}, KubeletVersion: kubelet, Region: region,
 	}, err
 }
 
 // kubelet is what the operator does in the place of the nodes' kubelets.
 type kubelet struct {
 	about   virtualnode.About
+	ports   *virtualnode.Ports
 	serving *virtualnode.ServingState
 	logs    *lastlogs.Store
 	server  *kubeletapi.Server
@@ -56,7 +55,14 @@ func newKubelet(mgr ctrl.Manager, region string, o options, parts kubeletapi.Opt
 	if parts.Address, err = netip.ParseAddr(o.nodeAddress); err != nil {
 		return nil, fmt.Errorf("--node-address: %w", err)
 	}
-	parts.Listen = net.JoinHostPort(o.kubeletAddr, strconv.Itoa(o.kubeletPort))
+	if o.kubeletPort < 1 || o.kubeletPort > math.MaxUint16 {
+		return nil, fmt.Errorf("--kubelet-port: %d is no port: 1 to %d are", o.kubeletPort, math.MaxUint16)
+	}
+	if o.kubeletPorts < 1 || o.kubeletPorts > math.MaxUint16 {
+		return nil, fmt.Errorf("--kubelet-ports: want 1 to %d, have %d", math.MaxUint16, o.kubeletPorts)
+	}
+	k.ports = virtualnode.NewPorts(o.kubeletAddr, int32(o.kubeletPort), int32(o.kubeletPorts))
+	parts.Ports = k.ports
 	parts.Kept, parts.Signer, parts.Tell = k.logs, o.signer, k.serving.Set
 	k.server, err = kubeletapi.New(parts)
 	return k, err

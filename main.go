@@ -57,6 +57,7 @@ type options struct {
 	nodeAddress  string
 	kubeletAddr  string
 	kubeletPort  int
+	kubeletPorts int
 	signer       string
 	logLimits    lastlogs.Limits
 	leaderElect  bool
@@ -75,7 +76,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.clusterID, "cluster-id", "", "tags all that is made in the cloud; the UID of namespace kube-system when empty")
 	flags.StringVar(&o.nodeAddress, "node-address", os.Getenv("POD_IP"), "the IP address at which the API server reaches this operator; $POD_IP when not given")
 	flags.StringVar(&o.kubeletAddr, "kubelet-bind-address", "", "the IP address on which the kubelet API is served, to authorized clients; all when empty")
-	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.Port, "the port of the kubelet API, as the nodes tell it")
+	flags.IntVar(&o.kubeletPort, "kubelet-port", kubeletapi.FirstPort, "the first port of the kubelet API; each virtual node has one of its own, as it tells")
+	flags.IntVar(&o.kubeletPorts, "kubelet-ports", kubeletapi.MaxPorts, "how many ports from --kubelet-port on may be used, and so how many virtual nodes there can be")
 	flags.StringVar(&o.signer, "kubelet-serving-signer", certificatesv1.KubeletServingSignerName, "who signs the certificate of the kubelet API: the name of a signer, beta.eks.amazonaws.com/app-serving on EKS; or self-signed, which an API server that checks it refuses")
 	o.logLimits = lastlogs.DefaultLimits()
 	flags.Var((*bytesFlag)(&o.logLimits.Container), "last-logs-container", "how much of the end of a container's log is kept in memory when its cell ends, as long as its Pod exists, such as 1Mi")
@@ -226,7 +228,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	return setupAll(mgr,
 		cellclass.New(cellclass.Options{
 			Client: mgr.GetClient(), Live: live, Cloud: cloud, Catalogue: offers, Events: events, Clock: wall,
-			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, About: kubelet.about, Serving: kubelet.serving, Version: version,
+			Namespace: o.namespace, ServesAgent: agent.URL != "", Leases: leases, Ports: kubelet.ports, About: kubelet.about, Serving: kubelet.serving, Version: version,
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,

@@ -446,10 +446,11 @@ type ResolvedSubnet struct {
 // +kubebuilder:resource:scope=Cluster,shortName=cellclass,categories=kip
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.node`
+// +kubebuilder:printcolumn:name="Runtime Class",type=string,JSONPath=`.status.node`
 // +kubebuilder:printcolumn:name="Default Type",type=string,JSONPath=`.spec.defaultInstanceType`
 // +kubebuilder:printcolumn:name="Cells",type=integer,JSONPath=`.status.cells`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Nodes",type=string,priority=1,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.images[*].id`
 // +kubebuilder:printcolumn:name="VPC",type=string,priority=1,JSONPath=`.status.vpcID`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 59",message="metadata.name must have at most 59 characters: the virtual node is called kip-<name>"

@@ -105,6 +105,7 @@ const (
 	ReasonInvalidInstanceType = "InvalidInstanceType"
 	ReasonInvalidCloudInit    = "InvalidCloudInit"
 	ReasonNodeNameTaken       = "NodeNameTaken"
+	ReasonNoKubeletPort       = "NoKubeletPort"
 	ReasonInvalidVolumeSize   = "InvalidVolumeSize"
 	ReasonInvalidAnnotation   = "InvalidAnnotation"
 	ReasonInvalidAffinity     = "InvalidAffinity"

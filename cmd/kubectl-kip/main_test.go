@@ -89,7 +89,7 @@ func (b *bench) operator(mgr ctrl.Manager) error {
 	return errors.Join(
 		cellclass.New(cellclass.Options{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: wall,
-			Leases: virtualnode.NewLeases(clientset, wall), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}},
+			Leases: virtualnode.NewLeases(clientset, wall), Ports: virtualnode.NewPorts("127.0.0.1", 20000, 10000), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1"}},
 		}).SetupWithManager(mgr),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: ca, Agents: cellagent.New(ca, time.Now),

@@ -62,9 +62,11 @@ type Options struct {
 	Cloud     Cloud
 	Catalogue Catalogue
 	Leases    *virtualnode.Leases
+	Ports     *virtualnode.Ports
 	Events    events.EventRecorder
 	Clock     clock.PassiveClock
-	// About is what the nodes say of the operator; their Runtime is found out.
+	// About is what the nodes say of the operator; their Runtime and the port of
+	// Kubelet are found out.
 	About virtualnode.About
 	// Serving tells how the kubelet API is served; nil: nothing is said of it.
 	Serving *virtualnode.ServingState
@@ -112,7 +114,7 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	after := retryEvery
 	err = c.keepObjects(ctx, class, cells)
 	if taken := (*finding)(nil); errors.As(err, &taken) {
-		c.nameTaken(class, taken)
+		c.lacksObjects(class, taken)
 		err = nil
 	} else {
 		after = c.resolve(ctx, class)
@@ -157,6 +159,9 @@ func (c *Controller) announce(before, class *v1beta1.CellClass) {
 	for _, kind := range []string{v1beta1.ConditionReady, v1beta1.ConditionDefaultType, v1beta1.ConditionKubeletServing} {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(class.Status.Conditions, kind)
+		if kind == v1beta1.ConditionKubeletServing && was != nil && is != nil && was.Reason == is.Reason && is.Status == metav1.ConditionTrue {
+			continue // by another leader, or with a newer certificate
+		}
 		c.announceOne(class, was, is)
 	}
 	// Whose message counts down are told of once.
@@ -212,7 +217,7 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 	if count(class, cells); len(cells) > 0 {
 		meta.SetStatusCondition(&class.Status.Conditions, metav1.Condition{
 			Type: v1beta1.ConditionInUse, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonCellsExist,
-			Message: waitsFor(cells), ObservedGeneration: class.Generation,
+			Message: waitsFor(class.Status.Nodes, cells), ObservedGeneration: class.Generation,
 		})
 		err := c.keepObjects(ctx, class, cells)
 		if taken := (*finding)(nil); errors.As(err, &taken) {
@@ -235,8 +240,9 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 // namedAtMost is how many Cells or pods a message names at most.
 const namedAtMost = 5
 
-// waitsFor says which Cells hold up the deletion of their class.
-func waitsFor(cells []v1beta1.Cell) string {
+// waitsFor says which Cells hold up the deletion of their class, whose nodes are
+// named.
+func waitsFor(nodes []string, cells []v1beta1.Cell) string {
 	names := make([]string, len(cells))
 	for i := range cells {
 		names[i] = cells[i].Name
@@ -244,7 +250,11 @@ func waitsFor(cells []v1beta1.Cell) string {
 			names[i] += fmt.Sprintf(" (pod %s/%s)", pod.Namespace, pod.Name)
 		}
 	}
-	return fmt.Sprintf("the node is cordoned; the class goes when its %d Cells are deleted: %s", len(cells), handful(names))
+	cordoned := "the node is cordoned"
+	if len(nodes) > 1 {
+		cordoned = "its nodes are cordoned"
+	}
+	return fmt.Sprintf("%s; the class goes when its %d Cells are deleted: %s", cordoned, len(cells), handful(names))
 }
 
 // handful lists some names, and says how many more there are.

@@ -28,7 +28,10 @@ func (c *Controller) letGo(ctx context.Context, class *v1beta1.CellClass, cells 
 	for i := range unneeded {
 		node := &unneeded[i]
 		id, _ := virtualnode.IdentityOf(node)
-		want := c.nodeFor(class, id, cells)
+		want, err := c.nodeFor(ctx, class, id, cells)
+		if err != nil {
+			return err
+		}
 		if others {
 			want.Spec.Unschedulable = true
 			metav1.SetMetaDataAnnotation(&want.ObjectMeta, v1beta1.AnnotationLeaving, "true")

@@ -65,8 +65,8 @@ func (b *bench) start() *bench {
 		}
 		options := Options{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cloud: b.cloud, Catalogue: fixture.Catalogue(b, mgr, b.cloud, b.clock), Events: mgr.GetEventRecorder("kip"), Clock: b.clock, Namespace: metav1.NamespaceDefault,
-			Leases: virtualnode.NewLeases(clientset, b.clock), About: virtualnode.About{
-				Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}, KubeletVersion: "v1.36.3+kip.1.2.3", Region: fixture.Region,
+			Leases: virtualnode.NewLeases(clientset, b.clock), Ports: virtualnode.NewPorts("127.0.0.1", 20000, 10000), About: virtualnode.About{
+				Kubelet: virtualnode.Endpoint{Address: "127.0.0.1"}, KubeletVersion: "v1.36.3+kip.1.2.3", Region: fixture.Region,
 			},
 		}
 		if b.wrap != nil {

@@ -18,7 +18,7 @@ import (
 
 // keepNodes makes the nodes that the class is to have, and lets those go that it
 // does not need any more, once the others are there. The error is a *finding
-// where one is somebody else's.
+// where one cannot be.
 func (c *Controller) keepNodes(ctx context.Context, class *v1beta1.CellClass, cells []v1beta1.Cell) error {
 	known, err := c.nodesOf(ctx, class)
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *Controller) keepNodes(ctx context.Context, class *v1beta1.CellClass, ce
 	var errs []error
 	for _, id := range wanted {
 		names = append(names, id.Name())
-		errs = append(errs, c.keepNode(ctx, id, c.nodeFor(class, id, cells)))
+		errs = append(errs, c.keepNode(ctx, id, class, cells))
 	}
 	unneeded := slices.DeleteFunc(known, func(node corev1.Node) bool {
 		id, _ := virtualnode.IdentityOf(&node)
@@ -56,17 +56,26 @@ func firstFinding(errs []error, all error) error {
 	return all
 }
 
-// nodeFor is the node of the class as it should be.
-func (c *Controller) nodeFor(class *v1beta1.CellClass, id virtualnode.Identity, cells []v1beta1.Cell) *corev1.Node {
+// nodeFor is the node of the class as it should be. From then on its port is
+// listened at.
+func (c *Controller) nodeFor(ctx context.Context, class *v1beta1.CellClass, id virtualnode.Identity, cells []v1beta1.Cell) (*corev1.Node, error) {
 	about := c.About
 	about.Runtime = commonRuntime(cells, id.Zone)
-	return virtualnode.Node(class, id, about, metav1.NewTime(c.Clock.Now()))
+	var err error
+	if about.Kubelet, err = c.endpoint(ctx, id.Name()); err != nil {
+		return nil, err
+	}
+	return virtualnode.Node(class, id, about, metav1.NewTime(c.Clock.Now())), nil
 }
 
 // keepNode makes a node, and mends it when it differs.
-func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, want *corev1.Node) error {
+func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, class *v1beta1.CellClass, cells []v1beta1.Cell) error {
+	want, err := c.nodeFor(ctx, class, id, cells)
+	if err != nil {
+		return err
+	}
 	node := &corev1.Node{}
-	err := c.Client.Get(ctx, client.ObjectKeyFromObject(want), node)
+	err = c.Client.Get(ctx, client.ObjectKeyFromObject(want), node)
 	if apierrors.IsNotFound(err) {
 		node = want
 		if err := c.Client.Create(ctx, node); err != nil {
@@ -81,7 +90,7 @@ func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, want
 	is, ours := virtualnode.IdentityOf(node)
 	switch {
 	case !ours:
-		c.Leases.Drop(node.Name)
+		c.drop(node.Name)
 		fallthrough
 	case is != id:
 		return found(v1beta1.ReasonNodeNameTaken, "node %s exists and is not this class's: its spec.providerID is %q, not %q; delete it, or give the class another name",
@@ -130,10 +139,16 @@ func (c *Controller) removeNodes(ctx context.Context, class *v1beta1.CellClass) 
 }
 
 func (c *Controller) removeNode(ctx context.Context, node *corev1.Node) error {
-	c.Leases.Drop(node.Name)
+	c.drop(node.Name)
 	c.leaving.forget(node.UID)
 	err := c.Client.Delete(ctx, node, client.Preconditions{UID: &node.UID})
 	return wrap(client.IgnoreNotFound(err), "deleting node "+node.Name)
+}
+
+// drop stops being the kubelet of a node.
+func (c *Controller) drop(node string) {
+	c.Leases.Drop(node)
+	c.Ports.Drop(node)
 }
 
 // commonRuntime is the container runtime that all cells of a zone, or all where
@@ -162,9 +177,6 @@ func (c *Controller) mendNode(ctx context.Context, node, want *corev1.Node) erro
 	for key, value := range want.Labels {
 		node.Labels[key] = value
 	}
-	for key, value := range virtualnode.Annotations(node.Name) {
-		metav1.SetMetaDataAnnotation(&node.ObjectMeta, key, value)
-	}
 	for _, key := range virtualnode.LabelsToRemove(node.Labels, want.Labels) {
 		delete(node.Labels, key)
 	}
@@ -176,10 +188,8 @@ func (c *Controller) mendNode(ctx context.Context, node, want *corev1.Node) erro
 		return nil
 	}
 	// A list is patched as a whole; a taint that came meanwhile must not go with it.
-	if err := c.Client.Patch(ctx, node, client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("mending node %s: %w", node.Name, err)
-	}
-	return nil
+	err := c.Client.Patch(ctx, node, client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{}))
+	return wrap(unlessChanged(err), "mending node "+node.Name)
 }
 
 // cordon cordons a node that is to take no more pods, and lets one take pods
@@ -229,8 +239,15 @@ func (c *Controller) mendNodeStatus(ctx context.Context, node, want *corev1.Node
 		return nil
 	}
 	// Conditions too are patched as a whole.
-	if err := c.Client.Status().Patch(ctx, node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("writing the status of node %s: %w", node.Name, err)
+	err := c.Client.Status().Patch(ctx, node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return wrap(unlessChanged(err), "writing the status of node "+node.Name)
+}
+
+// unlessChanged is no error where the object was changed meanwhile: that change
+// brings it here again.
+func unlessChanged(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // keepObjects makes the class's nodes and RuntimeClass agree with it. The error
-// is a *finding where one of them is somebody else's.
+// is a *finding where one of them cannot be: most often it is somebody else's.
 func (c *Controller) keepObjects(ctx context.Context, class *v1beta1.CellClass, cells []v1beta1.Cell) error {
 	if err := c.keepNodes(ctx, class, cells); err != nil {
 		return err
@@ -24,13 +24,13 @@ func (c *Controller) keepObjects(ctx context.Context, class *v1beta1.CellClass, 
 	return c.keepRuntimeClass(ctx, class)
 }
 
-// nameTaken says on the class that its node or RuntimeClass is somebody else's.
-// The class is looked up anew once it is not.
-func (c *Controller) nameTaken(class *v1beta1.CellClass, taken *finding) {
+// lacksObjects says on the class why its node or RuntimeClass cannot be. The
+// class is looked up anew once it is there.
+func (c *Controller) lacksObjects(class *v1beta1.CellClass, why *finding) {
 	c.resolved.forget(class.UID)
 	meta.SetStatusCondition(&class.Status.Conditions, metav1.Condition{
-		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: taken.reason,
-		Message: taken.message, ObservedGeneration: class.Generation,
+		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: why.reason,
+		Message: why.message, ObservedGeneration: class.Generation,
 	})
 }
 

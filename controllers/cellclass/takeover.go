@@ -52,13 +52,45 @@ func (c *Controller) takeNodes(ctx context.Context) error {
 }
 
 func (c *Controller) takeNode(ctx context.Context, node *corev1.Node) error {
+	endpoint, err := c.endpoint(ctx, node.Name)
+	if err != nil {
+		return err
+	}
 	before := node.DeepCopy()
-	node.Status.Addresses, node.Status.DaemonEndpoints = c.About.Kubelet.Addresses(node.Name), c.About.Kubelet.DaemonEndpoints()
+	node.Status.Addresses, node.Status.DaemonEndpoints = endpoint.Addresses(node.Name), endpoint.DaemonEndpoints()
 	if equality.Semantic.DeepEqual(before.Status, node.Status) {
 		return nil
 	}
-	err := client.IgnoreNotFound(c.Client.Status().Patch(ctx, node, client.MergeFrom(before)))
+	err = client.IgnoreNotFound(c.Client.Status().Patch(ctx, node, client.MergeFrom(before)))
 	return wrap(err, "writing the addresses of node "+node.Name)
+}
+
+// endpoint is where the node's kubelet API is served: at the port that the node
+// has told, where that can be, so that it is the same under all leaders. The
+// error is a *finding where no port is left.
+func (c *Controller) endpoint(ctx context.Context, name string) (virtualnode.Endpoint, error) {
+	var all corev1.NodeList
+	if err := c.Client.List(ctx, &all); err != nil {
+		return virtualnode.Endpoint{}, fmt.Errorf("listing nodes: %w", err)
+	}
+	var told int32
+	var others []int32
+	for i := range all.Items {
+		port := all.Items[i].Status.DaemonEndpoints.KubeletEndpoint.Port
+		if _, ours := virtualnode.IdentityOf(&all.Items[i]); !ours {
+			continue
+		}
+		if all.Items[i].Name == name {
+			told = port
+		} else {
+			others = append(others, port)
+		}
+	}
+	port, err := c.Ports.Keep(ctx, name, told, others)
+	if errors.Is(err, virtualnode.ErrNoPort) {
+		err = found(v1beta1.ReasonNoKubeletPort, "node %s can have no port for its kubelet API: %v; give the operator more by --kubelet-ports", name, err)
+	}
+	return virtualnode.Endpoint{Address: c.About.Kubelet.Address, Port: port}, err
 }
 
 // nodesOf are the nodes that stand for the class, as the cache has them.

@@ -40,14 +40,23 @@ func manyNodes(b *bench) []*corev1.Node {
 }
 
 // TestNewLeader: while no class can be looked up in the cloud, all nodes tell
-// the new leader's address, and their leases live on.
+// the new leader's address, each with its port of before, and their leases live on.
 func TestNewLeader(t *testing.T) {
-	b := newBench(t).start()
+	b := newBench(t)
+	b.wrap = func(o *Options) { o.Ports = virtualnode.NewPorts("127.0.0.8", 30000, 100) }
+	b.start()
 	nodes := manyNodes(b)
+	ports := map[int32]bool{}
+	for _, node := range nodes {
+		ports[portOf(node)] = true
+	}
+	if len(ports) != len(nodes) || ports[0] {
+		t.Errorf("%d nodes have ports %v", len(nodes), ports)
+	}
 	b.stop()
 	b.wrap = func(o *Options) {
 		o.Cloud = &blackHole{Cloud: o.Cloud, bounded: make(chan bool, 1)}
-		o.About.Kubelet = virtualnode.Endpoint{Address: "127.0.0.9", Port: 10251}
+		o.About.Kubelet, o.Ports = virtualnode.Endpoint{Address: "127.0.0.9"}, virtualnode.NewPorts("127.0.0.9", 30000, 100)
 	}
 	for _, node := range nodes {
 		if err := b.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}); err != nil {
@@ -57,7 +66,7 @@ func TestNewLeader(t *testing.T) {
 	b.start()
 	for _, node := range nodes {
 		fixture.WaitFor(b, b, node, "the node tells the new address", func(is *corev1.Node) error {
-			if is.Status.Addresses[0].Address != "127.0.0.9" || is.Status.DaemonEndpoints.KubeletEndpoint.Port != 10251 {
+			if is.Status.Addresses[0].Address != "127.0.0.9" || portOf(is) != portOf(node) {
 				return fmt.Errorf("addresses %v, endpoints %v", is.Status.Addresses, is.Status.DaemonEndpoints)
 			}
 			return nil
@@ -112,6 +121,24 @@ func TestConditionsOverRestarts(t *testing.T) {
 	if conditionOf(node, "example.com/Checked").Status != corev1.ConditionTrue {
 		t.Errorf("another's condition is gone: %+v", node.Status.Conditions)
 	}
+}
+
+func portOf(node *corev1.Node) int32 { return node.Status.DaemonEndpoints.KubeletEndpoint.Port }
+
+// TestNoPortForANode: a class whose node can have no port says so.
+func TestNoPortForANode(t *testing.T) {
+	b := newBench(t)
+	ports := virtualnode.NewPorts("127.0.0.1", 30000, 1)
+	if _, err := ports.Keep(t.Context(), "kip-other", 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wrap = func(o *Options) { o.Ports = ports }
+	b.start()
+	class := b.class()
+	b.unready(class, v1beta1.ReasonNoKubeletPort, v1beta1.NodeName(b.name), "from 30000 to 30000", "--kubelet-ports")
+	ports.Drop("kip-other")
+	b.poke(class)
+	b.ready(class)
 }
 
 func conditionOf(node *corev1.Node, kind corev1.NodeConditionType) corev1.NodeCondition {

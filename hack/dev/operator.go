@@ -109,20 +109,21 @@ func (e Environment) whereUp(do func(Environment) error) error {
 	return do(e)
 }
 
-// leaderLast are the replicas in the order in which they are ended. The leader is at the virtual node's address.
+// leaderLast are the replicas in the order in which they are ended. The leader is at the virtual nodes' address; where there are none, the
+// order does not matter.
 func (e Environment) leaderLast(ctx context.Context) ([]string, error) {
 	kube, err := e.kube()
 	if err != nil {
 		return nil, err
 	}
-	node, err := kube.CoreV1().Nodes().Get(ctx, v1beta1.NodeName(ClassName), metav1.GetOptions{})
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: v1beta1.LabelCellClass, Limit: 1})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the leader: %w", err)
 	}
 	names := e.operators()
 	for n, name := range names {
-		leads := slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Address == e.replicaAddress(n).String() })
-		if leads {
+		here := func(a corev1.NodeAddress) bool { return a.Address == e.replicaAddress(n).String() }
+		if len(nodes.Items) > 0 && slices.ContainsFunc(nodes.Items[0].Status.Addresses, here) {
 			return append(slices.Delete(names, n, n+1), name), nil
 		}
 	}

@@ -94,13 +94,6 @@ func (l *Leases) Any(ctx context.Context) (string, error) {
 	}
 }
 
-// Names are the nodes whose leases are kept, in order.
-func (l *Leases) Names() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Sorted(maps.Keys(l.nodes))
-}
-
 // Start renews until the context ends.
 func (l *Leases) Start(ctx context.Context) error {
 	ticker := l.clock.NewTicker(renewEvery)

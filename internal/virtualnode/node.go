@@ -23,7 +23,7 @@ func Taint() corev1.Taint {
 // About is what a node says of the operator and of its cells, besides what its
 // class says.
 type About struct {
-	// Kubelet is where the operator serves the kubelet API.
+	// Kubelet is where the operator serves the node's kubelet API.
 	Kubelet Endpoint
 	// KubeletVersion is what KubeletVersion gives.
 	KubeletVersion string
@@ -74,21 +74,12 @@ func Zones(class *v1beta1.CellClass) []string {
 	return slices.Compact(zones)
 }
 
-// annotationMetricsPath is by which metrics-server, from 0.7 on, learns where
-// on the node's port its metrics are.
-const annotationMetricsPath = "metrics.k8s.io/resource-metrics-path"
-
-// Annotations are the node's annotations: all virtual nodes share an address and
-// a port, so that what is asked of one has to name it in the path.
-func Annotations(node string) map[string]string {
-	return map[string]string{annotationMetricsPath: "/nodes/" + node + "/metrics/resource"}
-}
-
-// Endpoint is where the operator serves the kubelet API of all virtual nodes.
+// Endpoint is where the operator serves the kubelet API of a virtual node.
 type Endpoint struct {
-	// Address is an IP address.
+	// Address is an IP address, the same for all nodes.
 	Address string
-	Port    int32
+	// Port is one of the node's own.
+	Port int32
 }
 
 // Addresses are those of a node.
@@ -96,7 +87,7 @@ func (e Endpoint) Addresses(node string) []corev1.NodeAddress {
 	return []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: e.Address}, {Type: corev1.NodeHostName, Address: node}}
 }
 
-// DaemonEndpoints are those of all nodes.
+// DaemonEndpoints are those of a node.
 func (e Endpoint) DaemonEndpoints() corev1.NodeDaemonEndpoints {
 	return corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: e.Port}}
 }
@@ -105,7 +96,7 @@ func (e Endpoint) DaemonEndpoints() corev1.NodeDaemonEndpoints {
 func Node(class *v1beta1.CellClass, id Identity, about About, now metav1.Time) *corev1.Node {
 	name := id.Name()
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class, id, about.Region), Annotations: Annotations(name)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: Labels(class, id, about.Region)},
 		Spec: corev1.NodeSpec{
 			ProviderID: id.ProviderID(), Taints: []corev1.Taint{Taint()},
 			// No pod comes to a class that is being deleted.

@@ -89,9 +89,6 @@ func TestNode(t *testing.T) {
 	if node.Name != "kip-web" || node.Spec.ProviderID != "kip://web" || node.Status.DaemonEndpoints.KubeletEndpoint.Port != 10250 {
 		t.Errorf("node %+v", node)
 	}
-	if diff := cmp.Diff(map[string]string{"metrics.k8s.io/resource-metrics-path": "/nodes/kip-web/metrics/resource"}, node.Annotations); diff != "" {
-		t.Errorf("annotations (-want +got):\n%s", diff)
-	}
 	addresses := []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}, {Type: corev1.NodeHostName, Address: "kip-web"}}
 	if diff := cmp.Diff(addresses, node.Status.Addresses); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)

@@ -146,12 +146,17 @@ func begin(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", cmd, complaints.String())
+		}
 	})
 	return bufio.NewReader(out)
 }

@@ -133,7 +133,7 @@ func sensible(row []string, minCPU, maxCPU, minMemory, maxMemory int64) error {
 	return nil
 }
 
-// checkProxy asks the nodes, which have one address and port, through the API server.
+// checkProxy asks the nodes, which have one address, through the API server.
 func checkProxy(t *testing.T, k *kubectl, node string) {
 	nodes := strings.Fields(k.run(t, "get", "nodes", "--output=jsonpath={.items[*].metadata.name}"))
 	if !slices.Contains(nodes, node) || len(nodes) < 2 {
@@ -148,11 +148,6 @@ func checkProxy(t *testing.T, k *kubectl, node string) {
 		has := slices.ContainsFunc(summary.Pods, func(pod statsapi.PodStats) bool { return pod.PodRef.Namespace == k.namespace })
 		if summary.Node.NodeName != name || has != (name == node) {
 			t.Errorf("node %s: %s", name, out)
-		}
-		if other := "/api/v1/nodes/" + node + "/proxy/nodes/" + name + "/metrics/resource"; name != node {
-			if out, err := k.command(t, "get", "--raw", other).CombinedOutput(); err == nil {
-				t.Errorf("the proxy of node %s leads to %s: %s", node, name, out)
-			}
 		}
 	}
 }

@@ -46,46 +46,56 @@ func newGate(kube kubernetes.Interface, wall clock.PassiveClock) (*gate, error) 
 func (g *gate) run(ctx context.Context) { g.authority.Run(ctx, 1) }
 
 // authorize refuses whom the API server does not give the right to do this
-// with the node; an empty name stands for all nodes.
+// with the node.
 func (g *gate) authorize(r *http.Request, node string) error {
 	who, ok := delegated.Asker(r.Context())
 	if !ok {
 		return refuse(http.StatusUnauthorized, "Unauthorized")
 	}
-	subresources := subresourcesOf(r.URL.Path)
+	subresources, verb := subresourcesOf(r.URL.Path), verbOf(r.Method, r.URL.Path)
 	for _, subresource := range subresources {
 		allowed, err := g.May(r.Context(), authorizationv1.ResourceAttributes{
-			Verb: verb(r.Method), Version: "v1", Resource: "nodes", Subresource: subresource, Name: node,
+			Verb: verb, Version: "v1", Resource: "nodes", Subresource: subresource, Name: node,
 		})
 		if err != nil {
 			return fmt.Errorf("Authorization error (user=%s, verb=%s, resource=nodes, subresource=%s): %w", //nolint:staticcheck // the kubelet's text
-				who.GetName(), verb(r.Method), subresource, err)
+				who.GetName(), verb, subresource, err)
 		}
 		if allowed {
 			return nil
 		}
 	}
-	return refuse(http.StatusForbidden, "Forbidden (user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.GetName(), verb(r.Method), subresources)
+	return refuse(http.StatusForbidden, "Forbidden (user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.GetName(), verb, subresources)
 }
 
 // subresourcesOf are the subresources of nodes of which the right to one is
 // enough for the path, as a kubelet has it: where there came one for this path
 // alone, what it had before is enough too.
 func subresourcesOf(path string) []string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(withoutNode(path), "/"), "/")
-	switch first {
+	switch firstOf(path) {
 	case "healthz":
 		return []string{"healthz", "proxy"}
 	case "pods", "runningpods":
 		return []string{"pods", "proxy"}
 	case "stats", "metrics":
-		return []string{first}
+		return []string{firstOf(path)}
 	}
 	return []string{"proxy"}
 }
 
-// verb is the API's verb for an HTTP method, empty if there is none.
-func verb(method string) string {
+func firstOf(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first
+}
+
+// verbOf is the API's verb for an HTTP method, empty if there is none. Streams
+// are created, also those that begin with GET, as WebSockets do: to a kubelet
+// that is a right to get, by which who may only look could run commands.
+func verbOf(method, path string) string {
+	switch firstOf(path) {
+	case "exec", "attach", "portForward":
+		return "create"
+	}
 	switch method {
 	case http.MethodPost:
 		return "create"

@@ -60,7 +60,8 @@ type world struct {
 	clock   *clocktesting.FakeClock
 	kept    *lastlogs.Store
 	pods    *pods
-	address string // of the kubelet API
+	ports   *virtualnode.Ports
+	address string // of the kubelet API of the node
 	// operator has the operator's rights.
 	operator *rest.Config
 }
@@ -75,6 +76,7 @@ func TestOnCluster(t *testing.T) {
 	t.Run("kubectl logs that cannot be", w.testRefusals)
 	t.Run("asked directly", w.testDirect)
 	t.Run("streams", w.testStreams)
+	t.Run("another node", w.testAnotherNode)
 	t.Run("what is used", w.testStats)
 	t.Run("signing request", w.testRequests)
 	t.Run("another signer", w.testSigners)
@@ -110,7 +112,7 @@ func newWorld(t *testing.T) *world {
 	w.admin = clientFor(t, must[*rest.Config](t)(w.cluster.RESTConfig()))
 	w.installRights()
 	w.serve()
-	w.addNode()
+	w.addNode(nodeName, w.address)
 	w.pods.client = w.admin
 	w.runPod("web", `{"main":[{"forever":true,"log":"one\ntwo\nthree\n"}]}`, mainContainer())
 	return w
@@ -144,15 +146,14 @@ func (w *world) serve() {
 	}
 	config := must[*rest.Config](w.t)(clientcmd.BuildConfigFromFlags("", path))
 	w.operator = config
-	listener := must[net.Listener](w.t)(net.Listen("tcp", "127.0.0.1:0"))
-	w.address = listener.Addr().String()
+	w.address, w.ports = portOf(w.t, nodeName)
 	server := must[*kubeletapi.Server](w.t)(kubeletapi.New(kubeletapi.Options{
 		Kube: clientFor(w.t, config), NodeClients: virtualnode.NewClients(config), Nodes: oneNode{}, Pods: w.pods, Kept: w.kept,
-		Address: netip.MustParseAddr("127.0.0.1"), Clock: w.clock,
+		Address: netip.MustParseAddr("127.0.0.1"), Ports: w.ports, Clock: w.clock,
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
+	go func() { ended <- server.Start(ctx) }()
 	w.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -164,7 +165,20 @@ func (w *world) serve() {
 type oneNode struct{}
 
 func (oneNode) Any(context.Context) (string, error) { return nodeName, nil }
-func (oneNode) Names() []string                     { return []string{nodeName} }
+
+// portOf gives the address of a node's port, and what listens there.
+func portOf(t *testing.T, node string) (string, *virtualnode.Ports) {
+	t.Helper()
+	ports := virtualnode.NewPorts("127.0.0.1", 20000, 10000)
+	t.Cleanup(ports.Close)
+	return listenFor(t, ports, node), ports
+}
+
+func listenFor(t *testing.T, ports *virtualnode.Ports, node string) string {
+	t.Helper()
+	port := must[int32](t)(ports.Keep(t.Context(), node, 0, nil))
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)).String()
+}
 
 // pods are those of the cluster; some have a cell.
 type pods struct {
@@ -195,11 +209,11 @@ func (p *pods) OnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
 	return found, nil
 }
 
-func (w *world) addNode() {
+func (w *world) addNode(name, at string) {
 	w.t.Helper()
-	address := netip.MustParseAddrPort(w.address)
+	address := netip.MustParseAddrPort(at)
 	must[*corev1.Node](w.t)(w.admin.CoreV1().Nodes().Create(w.t.Context(), &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: nodeName},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Status: corev1.NodeStatus{
 			Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address.Addr().String()}},
 			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(address.Port())}},

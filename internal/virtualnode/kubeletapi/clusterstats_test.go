@@ -29,7 +29,7 @@ func (w *world) testStats(t *testing.T) {
 		w.clock.Step(gatherFresh)
 		return checkSummary(&summary, uid)
 	})
-	code, out := w.get(t, asAPIServer, "/nodes/"+nodeName+"/metrics/resource", "")
+	code, out := w.get(t, asAPIServer, "/metrics/resource", "")
 	if code != http.StatusOK || !strings.Contains(out, `container_memory_working_set_bytes{container="main",namespace="default",pod="busy"} 5.24288e+07`) {
 		t.Errorf("%d: %s", code, out)
 	}
@@ -71,7 +71,7 @@ func (w *world) testRightsToStats(t *testing.T) {
 	}
 	for path, may := range map[string][]string{
 		"/metrics/resource": {"metrics"}, "/stats/summary": {"stats"}, "/pods": {"pods", "proxy"}, "/runningpods/": {"pods", "proxy"},
-		"/nodes/" + nodeName + "/metrics/resource": {"metrics"}, "/healthz/syncloop": {"proxy"}, "/metrics/cadvisor": nil,
+		"/healthz/syncloop": {"proxy"}, "/metrics/cadvisor": nil,
 	} {
 		for who, token := range tokens {
 			want := http.StatusForbidden

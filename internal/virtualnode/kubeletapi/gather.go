@@ -109,6 +109,13 @@ func (g *gatherer) join(ctx context.Context, node string) *gathering {
 	return next
 }
 
+// forget lets what was told of a node go.
+func (g *gatherer) forget(node string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.nodes, node)
+}
+
 func (o *gathering) over() bool {
 	select {
 	case <-o.done:

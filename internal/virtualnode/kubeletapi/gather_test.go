@@ -25,7 +25,6 @@ import (
 type stubNodes []string
 
 func (n stubNodes) Any(context.Context) (string, error) { return n[0], nil }
-func (n stubNodes) Names() []string                     { return n }
 
 func (s stubPods) OnNode(context.Context, string) ([]*corev1.Pod, error) {
 	return []*corev1.Pod{s.pod}, s.podErr
@@ -55,9 +54,9 @@ func (m manyPods) OnNode(_ context.Context, node string) ([]*corev1.Pod, error) 
 	return m.pods, nil
 }
 
-func newStatsServer(pods Pods, nodes Nodes, allow ...string) *Server {
+func newStatsServer(pods Pods, allow ...string) *Server {
 	s := newTestServer(pods, nil, allow...)
-	s.options.Nodes, s.gatherer = nodes, newGatherer(pods, s.options.Clock)
+	s.gatherer = newGatherer(pods, s.options.Clock)
 	return s
 }
 
@@ -179,7 +178,7 @@ func TestSilentCells(t *testing.T) {
 		}
 		wall.Step(gatherFresh)
 	}
-	s := newStatsServer(c, stubNodes{"kip-a"}, "get nodes/metrics kip-a")
+	s := newStatsServer(c, "get nodes/metrics kip-a")
 	s.gatherer = g
 	text := ask(s, http.MethodGet, "/metrics/resource", "ann").Body.String()
 	for _, want := range []string{"resource_scrape_error 1\n", "kip_node_cells_silent 4\n", "kip_node_cells_without_stats 1\n", `pod="good"`} {

@@ -18,7 +18,7 @@ import (
 )
 
 // containerLogs answers what a container has written in its last run.
-func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) error {
+func (s *nodeServer) containerLogs(w http.ResponseWriter, r *http.Request) error {
 	name, container := r.PathValue("pod"), r.PathValue("container")
 	pod, err := s.pod(r, r.PathValue("namespace"), name)
 	if err != nil {
@@ -47,26 +47,18 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) error {
 	return s.sendLog(w, log, options)
 }
 
-// pod gives the pod to those who may use its node. Others do not learn whether
-// there is one; nor who comes by another node's proxy in the API server, as far
-// as that tells: it does not where a connection is upgraded.
-func (s *Server) pod(r *http.Request, namespace, name string) (*corev1.Pod, error) {
-	pod, err := s.options.Pods.Pod(r.Context(), namespace, name)
-	node := ""
-	if err == nil {
-		node = pod.Spec.NodeName
-	}
-	if err := s.gate.authorize(r, node); err != nil {
+// pod gives a pod of the node to those who may use that. Others do not learn
+// whether there is one, nor do they of another node's pods.
+func (s *nodeServer) pod(r *http.Request, namespace, name string) (*corev1.Pod, error) {
+	if err := s.authorize(r); err != nil {
 		return nil, err
 	}
+	pod, err := s.options.Pods.Pod(r.Context(), namespace, name)
 	switch {
-	case apierrors.IsNotFound(err):
-		return nil, refuse(http.StatusNotFound, "pod %q does not exist", name)
+	case apierrors.IsNotFound(err), err == nil && pod.Spec.NodeName != s.node:
+		return nil, refuse(http.StatusNotFound, "pod %q does not exist on node %q", name, s.node)
 	case err != nil:
 		return nil, fmt.Errorf("reading pod %q: %w", name, err)
-	}
-	if by := proxiedNode(r.Header); by != "" && by != node {
-		return nil, refuse(http.StatusNotFound, "pod %q is on another node than %q, by whose proxy it was asked for", name, by)
 	}
 	return pod, nil
 }

@@ -95,7 +95,7 @@ func ask(s *Server, method, path, user string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	r.Header.Set("User", user)
 	recorder := httptest.NewRecorder()
-	s.handler().ServeHTTP(recorder, r)
+	s.handler("kip-a").ServeHTTP(recorder, r)
 	return recorder
 }
 
@@ -125,7 +125,7 @@ var (
 func TestWhoMayAsk(t *testing.T) {
 	const logs = "/containerLogs/default/web/main"
 	allow := []string{
-		"get nodes/proxy kip-a", "get nodes/healthz ", "create nodes/proxy kip-a",
+		"get nodes/proxy kip-a", "get nodes/healthz kip-a", "create nodes/proxy kip-a",
 	}
 	tests := []struct {
 		name, method, path, user string
@@ -139,11 +139,11 @@ func TestWhoMayAsk(t *testing.T) {
 		{"a bad certificate", "GET", logs, "broken", http.StatusUnauthorized, "Unauthorized"},
 		{"with rights", "GET", logs, "ann", http.StatusOK, "one"},
 		{"healthz by its own right", "GET", "/healthz", "ann", http.StatusOK, "ok"},
-		{"an unknown path", "GET", "/configz", "ann", http.StatusForbidden, "user=ann, verb=get, resource=nodes, subresource(s)=[proxy]"},
-		{"another method", "POST", logs, "ann", http.StatusForbidden, "verb=create"},
+		{"a path of another right", "GET", "/stats/summary", "ann", http.StatusForbidden, "user=ann, verb=get, resource=nodes, subresource(s)=[stats]"},
+		{"an unknown path", "GET", "/configz", "ann", http.StatusNotFound, "does not serve /configz"},
+		{"another method", "DELETE", logs, "ann", http.StatusForbidden, "verb=delete"},
 		{"no verb", "OPTIONS", logs, "ann", http.StatusForbidden, "Forbidden"},
-		// The pod's node is not known then; the right to all nodes is needed to learn that.
-		{"an unknown pod", "GET", "/containerLogs/default/other/main", "ann", http.StatusForbidden, "Forbidden"},
+		{"an unknown pod", "GET", "/containerLogs/default/other/main", "ann", http.StatusNotFound, `pod "other" does not exist on node "kip-a"`},
 		{"rights that cannot be looked up", "GET", logs, "unlucky", http.StatusInternalServerError, "Authorization error (user=unlucky"},
 	}
 	s := newTestServer(stubPods{pod: webPod(running, never)}, stubKept{"main": sample}, allow...)
@@ -157,8 +157,8 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-func TestWithTheRightToAllNodes(t *testing.T) {
-	s := newTestServer(stubPods{pod: webPod(running, never)}, stubKept{}, "get nodes/proxy ")
+func TestWhatIsNotThere(t *testing.T) {
+	s := newTestServer(stubPods{pod: webPod(running, never)}, stubKept{}, everything)
 	for path, want := range map[string]string{
 		"/containerLogs/default/other/main": `pod "other" does not exist`,
 		"/containerLogs/kube-system/web/x":  `pod "web" does not exist`,
@@ -169,7 +169,7 @@ func TestWithTheRightToAllNodes(t *testing.T) {
 			t.Errorf("%s: got %d %q", path, got.Code, got.Body)
 		}
 	}
-	broken := newTestServer(stubPods{podErr: errors.New("the cache is not there")}, stubKept{}, "get nodes/proxy ")
+	broken := newTestServer(stubPods{podErr: errors.New("the cache is not there")}, stubKept{}, everything)
 	if got := ask(broken, "GET", "/containerLogs/default/web/main", "ann"); got.Code != http.StatusInternalServerError {
 		t.Errorf("a pod that cannot be read: got %d %q", got.Code, got.Body)
 	}
@@ -268,7 +268,7 @@ func agentOf(t *testing.T, answer http.HandlerFunc) *itzo.Client {
 // serve gives a client of the server that is user ann.
 func serve(t *testing.T, s *Server) func(ctx context.Context, path string) (*http.Response, error) {
 	t.Helper()
-	server := httptest.NewUnstartedServer(s.handler())
+	server := httptest.NewUnstartedServer(s.handler("kip-a"))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)

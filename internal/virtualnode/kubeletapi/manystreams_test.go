@@ -119,7 +119,7 @@ func (a asUser) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func newLookers(t *testing.T, s *Server) *lookers {
-	server := httptest.NewUnstartedServer(s.handler())
+	server := httptest.NewUnstartedServer(s.handler("kip-a"))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{itzotest.NewAuthority(t).Server("node").TLS(t)}}
 	server.StartTLS()
 	t.Cleanup(server.Close)

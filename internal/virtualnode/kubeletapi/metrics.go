@@ -12,17 +12,16 @@ import (
 
 // resourceMetrics answers /metrics/resource: the kubelet's metrics of that path,
 // and two of the cells that are missing in them.
-func (s *Server) resourceMetrics(w http.ResponseWriter, r *http.Request) error {
-	node, err := s.askedOf(r)
-	if err != nil {
+func (s *nodeServer) resourceMetrics(w http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
 		return err
 	}
-	told, err := s.gatherer.ask(r.Context(), node)
+	told, err := s.gatherer.ask(r.Context(), s.node)
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	if err := registry.Register(newResources(node, told)); err != nil {
+	if err := registry.Register(newResources(s.node, told)); err != nil {
 		return err
 	}
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)

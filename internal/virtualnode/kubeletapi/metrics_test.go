@@ -17,7 +17,7 @@ import (
 func TestResourceMetrics(t *testing.T) {
 	c := newCrowd(t)
 	c.cell("web", says(replyOf(runningPod("web"), 10)))
-	s := newStatsServer(c, stubNodes{"kip-a"}, "get nodes/metrics kip-a")
+	s := newStatsServer(c, "get nodes/metrics kip-a")
 	got := ask(s, http.MethodGet, "/metrics/resource", "ann")
 	const want = `# HELP container_cpu_usage_seconds_total Cumulative cpu time consumed by the container in core-seconds
 # TYPE container_cpu_usage_seconds_total counter

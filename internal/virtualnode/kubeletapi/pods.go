@@ -1,7 +1,6 @@
 package kubeletapi
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,13 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 )
 
-// podList answers /pods: the pods of a node as the API server has them.
-func (s *Server) podList(w http.ResponseWriter, r *http.Request) error {
-	node, err := s.askedOf(r)
-	if err != nil {
+// podList answers /pods: the pods of the node as the API server has them.
+func (s *nodeServer) podList(w http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
 		return err
 	}
-	list, err := s.podsOf(r.Context(), node)
+	list, err := s.podsOf(r.Context(), s.node)
 	if err != nil {
 		return err
 	}
@@ -27,12 +25,11 @@ func (s *Server) podList(w http.ResponseWriter, r *http.Request) error {
 
 // runningPods answers /runningpods/: of the pods that run what a kubelet finds in
 // its runtime.
-func (s *Server) runningPods(w http.ResponseWriter, r *http.Request) error {
-	node, err := s.askedOf(r)
-	if err != nil {
+func (s *nodeServer) runningPods(w http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
 		return err
 	}
-	all, err := s.podsOf(r.Context(), node)
+	all, err := s.podsOf(r.Context(), s.node)
 	if err != nil {
 		return err
 	}
@@ -74,8 +71,8 @@ func asRunning(pod *corev1.Pod) corev1.Pod {
 
 // healthz answers whether the operator leads, which it does as long as it
 // answers: all that a kubelet has checks for comes to this.
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
-	if err := s.gate.authorize(r, cmp.Or(proxiedNode(r.Header), r.PathValue("node"))); err != nil {
+func (s *nodeServer) healthz(w http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
 		return err
 	}
 	// Who asked has gone when this fails.

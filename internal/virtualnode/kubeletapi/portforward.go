@@ -13,7 +13,7 @@ import (
 )
 
 // portForward connects to ports of a pod, as many times as the client likes.
-func (s *Server) portForward(w http.ResponseWriter, r *http.Request) error {
+func (s *nodeServer) portForward(w http.ResponseWriter, r *http.Request) error {
 	pod, err := s.pod(r, r.PathValue("namespace"), r.PathValue("pod"))
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -26,8 +27,12 @@ import (
 	"kip.elotl.co/internal/virtualnode"
 )
 
-// Port is where kubelets serve, unless told otherwise.
-const Port = 10250
+// Where the kubelet API is served unless told otherwise: from the port of
+// kubelets on, one for each virtual node.
+const (
+	FirstPort = 10250
+	MaxPorts  = 100
+)
 
 // Pods finds pods and the agents that run them.
 type Pods interface {
@@ -54,8 +59,6 @@ type Kept interface {
 type Nodes interface {
 	// Any waits until there is a node, and gives the name of one.
 	Any(ctx context.Context) (string, error)
-	// Names are all that there are now.
-	Names() []string
 }
 
 // NodeClients gives clients that act as a node.
@@ -73,9 +76,9 @@ type Options struct {
 	Kept        Kept
 	// Address is the nodes' address, which the serving certificate is for.
 	Address netip.Addr
-	// Listen is where to listen, host:port.
-	Listen string
-	Clock  clock.Clock
+	// Ports listen for the nodes.
+	Ports *virtualnode.Ports
+	Clock clock.Clock
 	// Signer is the name of the serving certificate's signer, or SelfSigned;
 	// kubernetes.io/kubelet-serving where it is empty.
 	Signer string
@@ -123,25 +126,40 @@ const (
 	endTimeout    = 2 * time.Second
 )
 
-// Start serves until the context ends.
+// Start serves until the context ends: each node at its port.
 func (s *Server) Start(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.options.Listen)
-	if err != nil {
-		return fmt.Errorf("serving the kubelet API: %w", err)
-	}
-	return s.Serve(ctx, listener)
-}
-
-// Serve is Start with a listener of the caller's.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	defer context.AfterFunc(parent, func() { cancel(errEnding) })()
 	defer cancel(errEnding)
 	go s.gate.run(ctx)
 	go s.certificate.run(ctx)
+	var nodes sync.WaitGroup
+	s.options.Ports.Serve(func(node string, listener net.Listener) {
+		nodes.Go(func() {
+			if err := s.serveNode(ctx, node, listener); err != nil {
+				cancel(err)
+			}
+		})
+	})
+	<-ctx.Done()
+	s.options.Ports.Close()
+	nodes.Wait()
+	// Those are told whose streams end with the server.
+	late, cancelTelling := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancelTelling()
+	s.streams.wait(late)
+	if cause := context.Cause(ctx); !errors.Is(cause, errEnding) {
+		return cause
+	}
+	return nil
+}
+
+// serveNode serves a node until its listener is closed.
+func (s *Server) serveNode(ctx context.Context, node string, listener net.Listener) error {
+	defer s.gatherer.forget(node)
 	server := &http.Server{
-		Handler:           s.handler(),
+		Handler:           s.handler(node),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -153,53 +171,51 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			ClientAuth: tls.RequestClientCert,
 		},
 	}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-		defer cancel()
-		if server.Shutdown(late) != nil {
-			server.Close()
-		}
-		// Those are told whose streams end with the server.
-		late, cancelTelling := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-		defer cancelTelling()
-		s.streams.wait(late)
-	})
 	err := server.ServeTLS(listener, "", "")
-	if !stop() {
-		<-ended
+	// Connections are not kept for who comes to have the port next.
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	if server.Shutdown(late) != nil {
+		server.Close()
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
-	return fmt.Errorf("serving the kubelet API: %w", err)
+	return fmt.Errorf("serving the kubelet API of node %s: %w", node, err)
 }
 
-func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
+// nodeServer serves one node.
+type nodeServer struct {
+	*Server
+	node string
+}
+
+func (s *Server) handler(name string) http.Handler {
+	mux, node := http.NewServeMux(), &nodeServer{Server: s, node: name}
 	for path, answer := range map[string]handler{
-		"/healthz": s.healthz, "/healthz/ping": s.healthz, "/healthz/log": s.healthz, "/healthz/syncloop": s.healthz,
-		"/stats/summary": s.statsSummary, "/metrics/resource": s.resourceMetrics, "/pods": s.podList, "/runningpods/{$}": s.runningPods,
+		"/healthz": node.healthz, "/healthz/ping": node.healthz, "/healthz/log": node.healthz, "/healthz/syncloop": node.healthz,
+		"/stats/summary": node.statsSummary, "/metrics/resource": node.resourceMetrics, "/pods": node.podList, "/runningpods/{$}": node.runningPods,
+		"/containerLogs/{namespace}/{pod}/{container}": node.containerLogs,
 	} {
 		mux.Handle("GET "+path, answer)
-		mux.Handle("GET /nodes/{node}"+path, answer)
 	}
-	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", handler(s.containerLogs))
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		mux.Handle(method+" /exec/{namespace}/{pod}/{container}", handler(s.exec))
-		mux.Handle(method+" /exec/{namespace}/{pod}/{uid}/{container}", handler(s.exec))
-		mux.Handle(method+" /attach/{namespace}/{pod}/{container}", handler(s.attach))
-		mux.Handle(method+" /attach/{namespace}/{pod}/{uid}/{container}", handler(s.attach))
-		mux.Handle(method+" /portForward/{namespace}/{pod}", handler(s.portForward))
-		mux.Handle(method+" /portForward/{namespace}/{pod}/{uid}", handler(s.portForward))
+		mux.Handle(method+" /exec/{namespace}/{pod}/{container}", handler(node.exec))
+		mux.Handle(method+" /exec/{namespace}/{pod}/{uid}/{container}", handler(node.exec))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{container}", handler(node.attach))
+		mux.Handle(method+" /attach/{namespace}/{pod}/{uid}/{container}", handler(node.attach))
+		mux.Handle(method+" /portForward/{namespace}/{pod}", handler(node.portForward))
+		mux.Handle(method+" /portForward/{namespace}/{pod}/{uid}", handler(node.portForward))
 	}
-	mux.Handle("/", handler(s.unknown))
+	mux.Handle("/", handler(node.unknown))
 	return s.gate.Authenticated(mux)
 }
 
-func (s *Server) unknown(_ http.ResponseWriter, r *http.Request) error {
-	if err := s.gate.authorize(r, ""); err != nil {
+// authorize refuses who may not do this with the node.
+func (s *nodeServer) authorize(r *http.Request) error { return s.gate.authorize(r, s.node) }
+
+func (s *nodeServer) unknown(_ http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
 		return err
 	}
 	return refuse(http.StatusNotFound, "the virtual node does not serve %s", r.URL.Path)

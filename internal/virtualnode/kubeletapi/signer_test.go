@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -33,22 +32,22 @@ const eksSigner = "beta.eks.amazonaws.com/app-serving"
 // gives the address and what is told.
 func (w *world) signedBy(t *testing.T, signer string, clock *clocktesting.FakeClock) (string, *virtualnode.ServingState) {
 	t.Helper()
-	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	address, ports := portOf(t, nodeName)
 	state := virtualnode.NewServingState()
 	server := must[*kubeletapi.Server](t)(kubeletapi.New(kubeletapi.Options{
 		Kube: clientFor(t, w.operator), NodeClients: virtualnode.NewClients(w.operator), Nodes: oneNode{}, Pods: w.pods, Kept: w.kept,
-		Address: netip.MustParseAddr("127.0.0.1"), Clock: clock, Signer: signer, Tell: state.Set,
+		Address: netip.MustParseAddr("127.0.0.1"), Ports: ports, Clock: clock, Signer: signer, Tell: state.Set,
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
+	go func() { ended <- server.Start(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	return listener.Addr().String(), state
+	return address, state
 }
 
 func (w *world) told(state *virtualnode.ServingState, reason string, texts ...string) {

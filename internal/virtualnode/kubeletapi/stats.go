@@ -17,16 +17,15 @@ import (
 )
 
 // statsSummary answers /stats/summary.
-func (s *Server) statsSummary(w http.ResponseWriter, r *http.Request) error {
-	node, err := s.askedOf(r)
+func (s *nodeServer) statsSummary(w http.ResponseWriter, r *http.Request) error {
+	if err := s.authorize(r); err != nil {
+		return err
+	}
+	told, err := s.gatherer.ask(r.Context(), s.node)
 	if err != nil {
 		return err
 	}
-	told, err := s.gatherer.ask(r.Context(), node)
-	if err != nil {
-		return err
-	}
-	summary := summarize(node, told)
+	summary := summarize(s.node, told)
 	if r.URL.Query().Get("only_cpu_and_memory") == "true" {
 		onlyCPUAndMemory(summary)
 	}

@@ -3,8 +3,6 @@ package kubeletapi
 import (
 	"encoding/json"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -141,47 +139,16 @@ func TestWorkOfANode(t *testing.T) {
 	}
 }
 
-func TestWhichNode(t *testing.T) {
-	const stats, forward = "/stats/summary", "/api/v1/nodes/"
-	tests := []struct {
-		name      string
-		nodes     stubNodes
-		path, uri string
-		want      int
-		text      string
-	}{
-		{"the only one", stubNodes{"kip-a"}, stats, "", 200, `"nodeName":"kip-a"`},
-		{"one of two", stubNodes{"kip-a", "kip-b"}, "/nodes/kip-b" + stats, "", 200, `"nodeName":"kip-b"`},
-		{"none of two", stubNodes{"kip-a", "kip-b"}, stats, "", 400, "2 virtual nodes are served here, say which: /nodes/<node>/stats/summary"},
-		{"by the API server", stubNodes{"kip-a", "kip-b"}, stats, forward + "kip-b/proxy" + stats, 200, `"nodeName":"kip-b"`},
-		{"by the API server, with a port", stubNodes{"kip-a", "kip-b"}, stats, forward + "https:kip-b:10250/proxy" + stats, 200, `"nodeName":"kip-b"`},
-		{"by the API server for one, in the path another", stubNodes{"kip-a", "kip-b"}, "/nodes/kip-a" + stats, forward + "kip-b/proxy/nodes/kip-a" + stats, 404, `by the proxy of node "kip-b"`},
-		{"by another proxy", stubNodes{"kip-a"}, stats, "/apis/x/nodes/kip-b/proxy" + stats, 200, `"nodeName":"kip-a"`},
-		{"no proxy", stubNodes{"kip-a"}, stats, forward + "kip-b/status", 200, `"nodeName":"kip-a"`},
-		{"a node of others", stubNodes{"kip-a"}, "/nodes/worker" + stats, "", 404, `no virtual node "worker"`},
-		{"a node without rights", stubNodes{"kip-a"}, "/nodes/secret" + stats, "", 403, "Forbidden"},
-		{"no nodes", nil, stats, "", 400, "0 virtual nodes"},
+// TestStreamsAreCreated: no right to look is one to run commands.
+func TestStreamsAreCreated(t *testing.T) {
+	for path, want := range map[string]string{
+		"/exec/a/b/c": "create", "/attach/a/b/c": "create", "/portForward/a/b": "create", "/exec": "create",
+		"/containerLogs/a/b/c": "get", "/pods": "get", "/": "get", "/executions": "get",
+	} {
+		if got := verbOf("GET", path); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newStatsServer(manyPods{}, tt.nodes, "get nodes/stats kip-a", "get nodes/stats kip-b", "get nodes/stats worker", "get nodes/stats ")
-			got := askProxied(s, tt.path, tt.uri)
-			if got.Code != tt.want || !strings.Contains(got.Body.String(), tt.text) {
-				t.Errorf("got %d %s, want %d %s", got.Code, got.Body, tt.want, tt.text)
-			}
-		})
-	}
-}
-
-func askProxied(s *Server, path, uri string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.Header.Set("User", "ann")
-	if uri != "" {
-		r.Header.Set(forwardedURI, uri)
-	}
-	recorder := httptest.NewRecorder()
-	s.handler().ServeHTTP(recorder, r)
-	return recorder
 }
 
 // Each path has the kubelet's own right; where that is newer than the path, the
@@ -190,8 +157,7 @@ func TestRightsOfPaths(t *testing.T) {
 	for path, rights := range map[string][]string{
 		"/stats/summary": {"stats"}, "/metrics/resource": {"metrics"}, "/metrics/cadvisor": {"metrics"}, "/pods": {"pods", "proxy"},
 		"/runningpods/": {"pods", "proxy"}, "/healthz": {"healthz", "proxy"}, "/healthz/ping": {"healthz", "proxy"},
-		"/nodes/kip-a/metrics/resource": {"metrics"}, "/nodes/kip-a/pods": {"pods", "proxy"}, "/nodes/kip-a": {"proxy"},
-		"/podsx": {"proxy"}, "/": {"proxy"}, "/containerLogs/a/b/c": {"proxy"}, "/nodes//stats/summary": {"stats"},
+		"/podsx": {"proxy"}, "/": {"proxy"}, "/containerLogs/a/b/c": {"proxy"},
 	} {
 		if diff := cmp.Diff(rights, subresourcesOf(path)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
@@ -200,7 +166,7 @@ func TestRightsOfPaths(t *testing.T) {
 }
 
 func TestSummaryOfNothing(t *testing.T) {
-	got := askProxied(newStatsServer(manyPods{}, stubNodes{"kip-a"}, "get nodes/stats kip-a"), "/stats/summary", "")
+	got := ask(newStatsServer(manyPods{}, "get nodes/stats kip-a"), "GET", "/stats/summary", "ann")
 	var summary statsapi.Summary
 	if err := json.Unmarshal(got.Body.Bytes(), &summary); err != nil || summary.Pods == nil || got.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%s: %v", got.Body, err)

@@ -39,7 +39,7 @@ func TestNoStream(t *testing.T) {
 		code       int
 		want       string
 	}{
-		{"exec, pod unknown", "/exec/default/other/main" + command, webPod(running, never), nil, 403, "Forbidden"},
+		{"exec, pod unknown", "/exec/default/other/main" + command, webPod(running, never), nil, 404, `pod "other" does not exist on node "kip-a"`},
 		{"exec, container unknown", "/exec/default/web/other" + command, webPod(running, never), nil, 500, `container not found ("other")`},
 		{"exec, another pod of that name", "/exec/default/web/another-uid/main" + command, webPod(running, never), nil, 500, `container not found ("main")`},
 		{"exec, not started", "/exec/default/web/main" + command, pending, nil, 500, `container not found ("main"): it is waiting to start: no capacity for m5.large`},

@@ -20,7 +20,7 @@ import (
 const commandParameter = "command"
 
 // exec runs a command in a container.
-func (s *Server) exec(w http.ResponseWriter, r *http.Request) error {
+func (s *nodeServer) exec(w http.ResponseWriter, r *http.Request) error {
 	target, err := s.commandTarget(r)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) error {
 }
 
 // attach connects to a container's first process.
-func (s *Server) attach(w http.ResponseWriter, r *http.Request) error {
+func (s *nodeServer) attach(w http.ResponseWriter, r *http.Request) error {
 	target, err := s.commandTarget(r)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ type target struct {
 	request itzo.CommandRequest
 }
 
-func (s *Server) commandTarget(r *http.Request) (*target, error) {
+func (s *nodeServer) commandTarget(r *http.Request) (*target, error) {
 	pod, err := s.pod(r, r.PathValue("namespace"), r.PathValue("pod"))
 	if err != nil {
 		return nil, err
