@@ -14,7 +14,7 @@ func threePorts(t *testing.T) (*Ports, int32) {
 		t.Cleanup(ports.Close)
 		all := true
 		for port := first; port < first+3; port++ {
-			got, err := ports.Keep(t.Context(), string(rune(port)), port, nil)
+			got, err := ports.Keep(t.Context(), string(port), port, nil)
 			all = all && err == nil && got == port
 		}
 		ports.Close()
