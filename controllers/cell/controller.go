@@ -59,6 +59,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// ClusterID tags all that this cluster makes in the cloud.
 	ClusterID string
+	// ClusterUID does too, where ClusterID is not one of its own; else empty.
+	ClusterUID string
 	// Namespace is the operator's own.
 	Namespace string
 	// OwnAgent is for classes that name no other.

@@ -133,9 +133,9 @@ func (c *Controller) knownInstance(ctx context.Context, cell *v1beta1.Cell) (liv
 }
 
 func (c *Controller) liveByTags(ctx context.Context, cell *v1beta1.Cell) (live []cloud.Instance, unsure bool, err error) {
-	found, err := c.Cloud.FindByTags(ctx, c.identityTags(cell))
+	found, err := c.findByTags(ctx, cell)
 	if err != nil {
-		return nil, false, fmt.Errorf("looking for instances of this Cell: %w", err)
+		return nil, false, err
 	}
 	for _, instance := range found {
 		if instance.State != cloud.StateTerminated {

@@ -67,7 +67,9 @@ func (w *World) isLeft(id string) bool {
 
 // DeleteVolume ends a volume that no instance has.
 func (w *World) DeleteVolume(id string) error {
-	has := func(i *Instance) bool { return slices.ContainsFunc(i.Volumes, func(v Volume) bool { return v.ID == id }) }
+	has := func(i *Instance) bool {
+		return slices.ContainsFunc(i.Volumes, func(v Volume) bool { return v.ID == id })
+	}
 	return w.deleteLeft(id, has, "VolumeInUse", func(left *Instance) {
 		left.Volumes = slices.DeleteFunc(slices.Clone(left.Volumes), func(v Volume) bool { return v.ID == id })
 	})
