@@ -153,6 +153,7 @@ const (
 	ReasonCellPoweredOff      = "CellPoweredOff"
 	ReasonCellPending         = "CellPending"
 	ReasonDispatchFailed      = "DispatchFailed"
+	ReasonNotItsInstance      = "NotItsInstance"
 	ReasonGarbageFound        = "GarbageFound"
 	ReasonGarbageKept         = "GarbageKept"
 	ReasonGarbageRemoved      = "GarbageRemoved"

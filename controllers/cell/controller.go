@@ -76,6 +76,7 @@ type Controller struct {
 	fresh *cellSet
 	// ending are the Cells for whose instances this process has asked the end.
 	ending  *cellSet
+	own     *ownInstances
 	written *ownwrites.Versions
 	// capacity remembers what had none.
 	capacity *catalogue.Capacity
@@ -96,6 +97,7 @@ func New(options Options) *Controller {
 		Options:  options,
 		fresh:    newCellSet(),
 		ending:   newCellSet(),
+		own:      newOwnInstances(),
 		written:  ownwrites.New(),
 		capacity: catalogue.NewCapacity(options.Clock),
 		rules:    newClassRules(),

@@ -7,7 +7,6 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
-	"kip.elotl.co/internal/launchmark"
 )
 
 // resolveByToken finds out what became of an attempt whose call cannot be
@@ -82,8 +81,5 @@ func (c *Controller) findByTags(ctx context.Context, cell *v1beta1.Cell) ([]clou
 	if err != nil {
 		return nil, fmt.Errorf("looking for instances of this Cell: %w", err)
 	}
-	return slices.DeleteFunc(found, func(instance cloud.Instance) bool {
-		_, ours := launchmark.Attempt(cell.UID, instance.ClientToken, instance.Tags)
-		return !ours
-	}), nil
+	return slices.DeleteFunc(found, func(instance cloud.Instance) bool { return !launchedFor(cell, instance) }), nil
 }
