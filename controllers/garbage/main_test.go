@@ -241,16 +241,29 @@ func (c *cluster) wantFigure(metric, kind string, want float64) {
 	c.Errorf("there is no %s of %s", metric, kind)
 }
 
-// recorder keeps events as "Kind/name Reason note".
-type recorder struct{ events []string }
+// recorder keeps events as "Kind/name Reason note", as an API server would:
+// those that differ in their notes alone become one series, and the first note
+// stays.
+type recorder struct {
+	events []string
+	series map[string]bool
+}
 
 // Eventf implements events.EventRecorder.
-func (r *recorder) Eventf(about, _ runtime.Object, _, reason, _, note string, args ...any) {
+func (r *recorder) Eventf(about, related runtime.Object, kindOf, reason, action, note string, args ...any) {
 	object, ok := about.(client.Object)
 	if !ok {
 		panic(errors.New("an event about no object"))
 	}
 	kind := fmt.Sprintf("%T", about)
+	series := fmt.Sprint(kind, object.GetName(), related, kindOf, reason, action)
+	if r.series[series] {
+		return
+	}
+	if r.series == nil {
+		r.series = map[string]bool{}
+	}
+	r.series[series] = true
 	r.events = append(r.events, fmt.Sprintf("%s/%s %s %s", kind[strings.LastIndex(kind, ".")+1:], object.GetName(), reason, fmt.Sprintf(note, args...)))
 }
 

@@ -47,7 +47,9 @@ func (c *Collector) tell(ctx context.Context, o orphan, reason, note string) {
 		c.Log.Error(err, "No event is made of it")
 		return
 	}
-	c.Events.Eventf(about, nil, corev1.EventTypeWarning, reason, "Collect", "%s", strings.ToValidUTF8(note[:min(len(note), maxNote)], ""))
+	// Events that differ in their notes alone would become one series.
+	thing := &corev1.ObjectReference{Kind: o.kind, Name: o.id}
+	c.Events.Eventf(about, thing, corev1.EventTypeWarning, reason, "Collect", "%s", strings.ToValidUTF8(note[:min(len(note), maxNote)], ""))
 }
 
 func (c *Collector) about(ctx context.Context, class string) (client.Object, error) {
