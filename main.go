@@ -52,23 +52,25 @@ import (
 var version = "dev"
 
 type options struct {
-	namespace    string
-	clusterID    string
-	nodeAddress  string
-	kubeletAddr  string
-	kubeletPort  int
-	kubeletPorts int
-	signer       string
-	logLimits    lastlogs.Limits
-	leaderElect  bool
-	metricsAddr  string
-	healthAddr   string
-	awsLimits    string
-	agentDir     string
-	agentAddr    string
-	agentURL     string
-	printVersion bool
-	zap          zap.Options
+	namespace     string
+	clusterID     string
+	nodeAddress   string
+	kubeletAddr   string
+	kubeletPort   int
+	kubeletPorts  int
+	signer        string
+	logLimits     lastlogs.Limits
+	leaderElect   bool
+	metricsAddr   string
+	healthAddr    string
+	awsLimits     string
+	garbage       garbageMode
+	garbageMinAge ageFlag
+	agentDir      string
+	agentAddr     string
+	agentURL      string
+	printVersion  bool
+	zap           zap.Options
 }
 
 func (o *options) bind(flags *flag.FlagSet) {
@@ -86,6 +88,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-bind-address", ":8443", "where metrics are served, by HTTPS and to authorized clients; 0 turns them off")
 	flags.StringVar(&o.healthAddr, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	flags.StringVar(&o.awsLimits, "aws-limits", "published", "how fast EC2 is asked, as token buckets: published (what EC2 publishes), none, or a list of burst/perSecond for what the account has otherwise, such as RunInstances=50/20,Describe=200/40")
+	o.garbage, o.garbageMinAge = garbageDelete, ageFlag(garbage.DefaultMinAge)
+	flags.Var(&o.garbage, "garbage", "what becomes of what has this cluster's tags in the cloud and no Cell owns: it is deleted (delete), only told of by events and metrics (report), or not looked for (off)")
+	flags.Var(&o.garbageMinAge, "garbage-min-age", "how old that must be before it is deleted, or told of, such as 15m; it is looked for after two thirds of that each time, every 10m at least")
 	flags.StringVar(&o.agentDir, "agent-dir", "", "the directory with itzo-<arch> and pause-<arch>, which are served to cells whose class has no itzo.url; none are when empty")
 	flags.StringVar(&o.agentAddr, "agent-bind-address", ":8082", "where agents are served, by HTTP")
 	flags.StringVar(&o.agentURL, "agent-url", "", "the URL at which cells reach that; http://<node-address>:<port of agent-bind-address> when empty")
@@ -122,9 +127,6 @@ func setLoggers(logger logr.Logger) {
 // What the endpoints of metrics and of the kubelet API ask about their callers:
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-
-// The cluster's ID:
-// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 
 func run(ctx context.Context, o options) error {
 	if o.nodeAddress == "" {
@@ -187,7 +189,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 
 // setup makes the parts and registers the controllers.
 func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options) error {
-	clusterID, err := clusterIDOf(ctx, live, o)
+	cluster, err := readIdentity(ctx, live, o)
 	if err != nil {
 		return err
 	}
@@ -208,7 +210,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(collectGarbage(mgr, live, cloud, clusterID), leader.Mark(mgr, clientset, o.namespace, os.Getenv("POD_NAME"))); err != nil {
+	if err := errors.Join(collectGarbage(mgr, live, cloud, cluster, o), leader.Mark(mgr, clientset, o.namespace, os.Getenv("POD_NAME"))); err != nil {
 		return err
 	}
 	agent, err := serveAgent(mgr, o)
@@ -232,7 +234,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		}),
 		cell.New(cell.Options{
 			Client: mgr.GetClient(), Cloud: cloud, Catalogue: offers, Authority: authorities, Agents: agents, Events: events, Clock: wall,
-			ClusterID: clusterID, Namespace: o.namespace, OwnAgent: agent, Metrics: metrics.Registry,
+			ClusterID: cluster.id, ClusterUID: cluster.uid, Namespace: o.namespace, OwnAgent: agent, Metrics: metrics.Registry,
 		}),
 		prices.New(prices.Options{
 			Client: mgr.GetClient(), Catalogue: offers, Events: events, Clock: wall, Namespace: o.namespace,
@@ -281,17 +283,6 @@ func serveAgent(mgr ctrl.Manager, o options) (cell.AgentSource, error) {
 	return cell.AgentSource{URL: url, Version: version, SHA256: files.SHA256()}, nil
 }
 
-// collectGarbage has the leader end what no Cell owns.
-func collectGarbage(mgr ctrl.Manager, live client.Reader, cloud *aws.Client, clusterID string) error {
-	collector := garbage.New(garbage.Options{
-		Live: live, Cloud: cloud, Clock: clock.RealClock{}, Log: mgr.GetLogger().WithName("garbage"), ClusterID: clusterID,
-	})
-	if err := mgr.Add(collector); err != nil {
-		return fmt.Errorf("adding the garbage collector: %w", err)
-	}
-	return nil
-}
-
 // newCatalogue makes the catalogue, which the manager keeps up to date.
 func newCatalogue(mgr ctrl.Manager, cloud *aws.Client) (*catalogue.Catalogue, error) {
 	offers, err := catalogue.New(catalogue.Options{
@@ -321,17 +312,4 @@ func newCloud(ctx context.Context, o options) (*aws.Client, error) {
 		return nil, fmt.Errorf("--aws-limits=%s: %w", o.awsLimits, err)
 	}
 	return aws.New(ctx, aws.Options{Version: version, Limits: limits})
-}
-
-// clusterIDOf is the cluster's ID: what the flag says, else the UID of
-// namespace kube-system, which lives as long as the cluster.
-func clusterIDOf(ctx context.Context, live client.Client, o options) (string, error) {
-	if o.clusterID != "" {
-		return o.clusterID, nil
-	}
-	namespace := &corev1.Namespace{}
-	if err := live.Get(ctx, client.ObjectKey{Name: "kube-system"}, namespace); err != nil {
-		return "", fmt.Errorf("reading namespace kube-system for the cluster's ID: %w", err)
-	}
-	return string(namespace.UID), nil
 }

@@ -27,6 +27,9 @@ const (
 	TagCluster = "kip.elotl.co/cluster"
 	TagClass   = "kip.elotl.co/cell-class"
 	TagCell    = "kip.elotl.co/cell-uid"
+	// TagClusterUID is there too where the cluster's ID was given to it: the UID
+	// of namespace kube-system.
+	TagClusterUID = "kip.elotl.co/cluster-uid"
 	// TagName is what the console shows.
 	TagName = "Name"
 )
@@ -151,6 +154,10 @@ const (
 	ReasonCellPoweredOff      = "CellPoweredOff"
 	ReasonCellPending         = "CellPending"
 	ReasonDispatchFailed      = "DispatchFailed"
+	ReasonNotItsInstance      = "NotItsInstance"
+	ReasonGarbageFound        = "GarbageFound"
+	ReasonGarbageKept         = "GarbageKept"
+	ReasonGarbageRemoved      = "GarbageRemoved"
 )
 
 // NodeName is the name of a class's virtual node and RuntimeClass.

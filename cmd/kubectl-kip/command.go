@@ -9,7 +9,7 @@ import (
 )
 
 const rootHelp = `Kip runs every pod on an EC2 instance of its own, the cheapest that will do. This plugin says which that is,
-and replaces the certificate authority by which operator and cells know each other.`
+replaces the certificate authority by which operator and cells know each other, and says what would stay if Kip were uninstalled.`
 
 const rootExample = `  # Which instance would this pod get, and what would it cost?
   kubectl kip price -f pod.yaml
@@ -61,7 +61,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	cmd.AddCommand(newPriceCommand(), newRotateCommand(), &cobra.Command{
+	cmd.AddCommand(newPriceCommand(), newRotateCommand(), newUninstallCommand(), &cobra.Command{
 		Use: "version", Short: "Print the plugin's version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)

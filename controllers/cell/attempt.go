@@ -14,6 +14,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
+	"kip.elotl.co/internal/launchmark"
 )
 
 // Codes of attempts that ended otherwise than by a refusal of the cloud.
@@ -27,11 +28,7 @@ const (
 	maxMessage   = 1024
 )
 
-// tagAttempt and tagStarted carry the attempt on the instance, for the case
-// that the Cell's status is lost: number, and start in Unix seconds.
 const (
-	tagAttempt = "kip.elotl.co/attempt"
-	tagStarted = "kip.elotl.co/attempt-start"
 	// tagAuthority is the ID of the authority of the attempt's certificate.
 	tagAuthority     = "kip.elotl.co/authority"
 	tagParameterRole = "kip.elotl.co/parameter-role"
@@ -101,8 +98,7 @@ func (c *Controller) backOff(cell *v1beta1.Cell, fingerprint string) time.Durati
 
 // clientToken makes the launch call of an attempt idempotent.
 func clientToken(cell *v1beta1.Cell, number int32) string {
-	sum := sha256.Sum256([]byte(string(cell.UID) + "/" + strconv.Itoa(int(number))))
-	return "kip-" + hex.EncodeToString(sum[:28])
+	return launchmark.Token(cell.UID, number)
 }
 
 // fingerprint hashes what class and Cell put into a launch request, leaving out
@@ -129,17 +125,27 @@ func (c *Controller) identityTags(cell *v1beta1.Cell) map[string]string {
 	return map[string]string{v1beta1.TagCluster: c.ClusterID, v1beta1.TagCell: string(cell.UID)}
 }
 
+// ownTags are those of all that is made for a Cell. Where an ID is given to the
+// cluster its UID tells it from others that are given the same.
+func (c *Controller) ownTags(cell *v1beta1.Cell) map[string]string {
+	tags := c.identityTags(cell)
+	if c.ClusterUID != "" {
+		tags[v1beta1.TagClusterUID] = c.ClusterUID
+	}
+	return tags
+}
+
 func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]string {
 	tags := map[string]string{}
 	for key, value := range s.class.Spec.AWS.Tags {
 		tags[key] = string(value)
 	}
-	for key, value := range c.identityTags(s.cell) {
+	for key, value := range c.ownTags(s.cell) {
 		tags[key] = value
 	}
 	tags[v1beta1.TagClass] = s.class.Name
-	tags[tagAttempt] = strconv.Itoa(int(attempt.Number))
-	tags[tagStarted] = strconv.FormatInt(attempt.StartTime.Unix(), 10)
+	tags[launchmark.TagAttempt] = strconv.Itoa(int(attempt.Number))
+	tags[launchmark.TagStarted] = strconv.FormatInt(attempt.StartTime.Unix(), 10)
 	if attempt.ParameterRole != "" {
 		tags[tagParameterRole] = attempt.ParameterRole
 	}
@@ -154,11 +160,11 @@ func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]s
 
 // attemptFromTags is the attempt that an instance says it came from.
 func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
-	number, err := strconv.ParseInt(instance.Tags[tagAttempt], 10, 32)
+	number, err := strconv.ParseInt(instance.Tags[launchmark.TagAttempt], 10, 32)
 	if err != nil || number < 1 {
 		return v1beta1.LaunchAttempt{}, false
 	}
-	started, err := strconv.ParseInt(instance.Tags[tagStarted], 10, 64)
+	started, err := strconv.ParseInt(instance.Tags[launchmark.TagStarted], 10, 64)
 	if err != nil {
 		return v1beta1.LaunchAttempt{}, false
 	}

@@ -59,6 +59,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// ClusterID tags all that this cluster makes in the cloud.
 	ClusterID string
+	// ClusterUID does too, where ClusterID is not one of its own; else empty.
+	ClusterUID string
 	// Namespace is the operator's own.
 	Namespace string
 	// OwnAgent is for classes that name no other.
@@ -74,6 +76,7 @@ type Controller struct {
 	fresh *cellSet
 	// ending are the Cells for whose instances this process has asked the end.
 	ending  *cellSet
+	own     *ownInstances
 	written *ownwrites.Versions
 	// capacity remembers what had none.
 	capacity *catalogue.Capacity
@@ -94,6 +97,7 @@ func New(options Options) *Controller {
 		Options:  options,
 		fresh:    newCellSet(),
 		ending:   newCellSet(),
+		own:      newOwnInstances(),
 		written:  ownwrites.New(),
 		capacity: catalogue.NewCapacity(options.Clock),
 		rules:    newClassRules(),

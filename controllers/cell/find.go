@@ -3,6 +3,7 @@ package cell
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/cloud"
@@ -56,9 +57,9 @@ func (c *Controller) adoptByTags(ctx context.Context, s *scope) (bool, error) {
 	if len(s.cell.Status.Attempts) > 0 || c.fresh.has(s.cell.UID) {
 		return false, nil
 	}
-	instances, err := c.Cloud.FindByTags(ctx, c.identityTags(s.cell))
+	instances, err := c.findByTags(ctx, s.cell)
 	if err != nil {
-		return false, fmt.Errorf("looking for an instance of this Cell: %w", err)
+		return false, err
 	}
 	for _, instance := range instances {
 		attempt, ok := attemptFromTags(instance)
@@ -70,4 +71,15 @@ func (c *Controller) adoptByTags(ctx context.Context, s *scope) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// findByTags finds the Cell's instances by its tags. What carries them and was
+// not launched for the Cell, as its client token shows, is somebody else's: tags
+// can be copied.
+func (c *Controller) findByTags(ctx context.Context, cell *v1beta1.Cell) ([]cloud.Instance, error) {
+	found, err := c.Cloud.FindByTags(ctx, c.identityTags(cell))
+	if err != nil {
+		return nil, fmt.Errorf("looking for instances of this Cell: %w", err)
+	}
+	return slices.DeleteFunc(found, func(instance cloud.Instance) bool { return !launchedFor(cell, instance) }), nil
 }

@@ -27,6 +27,12 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 		return outcome{after: wait}, nil
 	}
 	instance, err := c.Cloud.Instance(ctx, s.cell.Status.InstanceID)
+	if wrong, err := c.misnamed(ctx, s.cell, instance, err); err != nil || wrong {
+		if err != nil {
+			return outcome{}, fmt.Errorf("looking for the Cell's own instance: %w", err)
+		}
+		return c.forgetName(s), nil
+	}
 	switch {
 	case cloud.IsNotFound(err):
 		if c.mayBeHidden(s.cell) {

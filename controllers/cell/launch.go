@@ -231,6 +231,7 @@ func reasonOf(err error) string {
 func (c *Controller) launched(s *scope, attempt *v1beta1.LaunchAttempt, instance cloud.Instance) {
 	c.world(s.class).Launched(c.offeringOf(attempt), freeAddresses(s.class, attempt.SubnetID), s.cell.UID)
 	c.recordInstance(s.cell, instance)
+	c.own.note(s.cell.UID, instance.ID)
 	setCondition(s.cell, v1beta1.ConditionLaunched, metav1.ConditionTrue, v1beta1.ReasonLaunched,
 		fmt.Sprintf("launched %s as %s", instance.InstanceType, instance.ID))
 	notReady(s.cell, v1beta1.ReasonWaitingForAgent,

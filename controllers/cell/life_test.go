@@ -18,6 +18,7 @@ import (
 	"kip.elotl.co/hack/localaws/firstboot/userdata"
 	"kip.elotl.co/hack/localaws/world"
 	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/launchmark"
 	"kip.elotl.co/test/fixture"
 )
 
@@ -48,7 +49,7 @@ func checkInstance(t *testing.T, cell *v1beta1.Cell, instance *world.Instance) {
 	want := map[string]string{
 		v1beta1.TagCluster: clusterID, v1beta1.TagCell: string(cell.UID), v1beta1.TagClass: cell.Spec.CellClassName,
 		v1beta1.TagName: cell.Name, "team": "red",
-		tagAttempt: "1", tagStarted: fmt.Sprint(cell.Status.Attempts[0].StartTime.Unix()),
+		launchmark.TagAttempt: "1", launchmark.TagStarted: fmt.Sprint(cell.Status.Attempts[0].StartTime.Unix()),
 		tagAuthority: openAttempt(cell).Authority,
 	}
 	for what, tags := range map[string]map[string]string{

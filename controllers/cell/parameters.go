@@ -110,7 +110,7 @@ func (c *Controller) putParameters(ctx context.Context, s *scope, attempt *v1bet
 
 func (c *Controller) secrets(s *scope, attempt *v1beta1.LaunchAttempt, parameters []bootstrap.Parameter) []cloud.Secret {
 	instance := s.cell.Status.InstanceID
-	tags := c.identityTags(s.cell)
+	tags := c.ownTags(s.cell)
 	tags[tagUserID], tags[tagControllerID], tags[tagNametag] = attempt.ParameterRole+":"+instance, c.ClusterID, s.class.Name
 	out := make([]cloud.Secret, 0, len(parameters))
 	for _, p := range parameters {

@@ -45,6 +45,9 @@ func (c *Controller) terminate(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 
 // endInstances brings the end of the Cell's instances a step further.
 func (c *Controller) endInstances(ctx context.Context, cell *v1beta1.Cell) (result ctrl.Result, ended bool, err error) {
+	if cell, err = c.withoutMisnamed(ctx, cell); err != nil {
+		return ctrl.Result{}, false, err
+	}
 	if id := cell.Status.InstanceID; id != "" && !c.ending.has(cell.UID) {
 		result, err = c.beginEnd(ctx, cell, id)
 		return result, false, err
@@ -133,9 +136,9 @@ func (c *Controller) knownInstance(ctx context.Context, cell *v1beta1.Cell) (liv
 }
 
 func (c *Controller) liveByTags(ctx context.Context, cell *v1beta1.Cell) (live []cloud.Instance, unsure bool, err error) {
-	found, err := c.Cloud.FindByTags(ctx, c.identityTags(cell))
+	found, err := c.findByTags(ctx, cell)
 	if err != nil {
-		return nil, false, fmt.Errorf("looking for instances of this Cell: %w", err)
+		return nil, false, err
 	}
 	for _, instance := range found {
 		if instance.State != cloud.StateTerminated {
@@ -176,5 +179,6 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.renewals.forget(cell.UID)
 	c.fresh.remove(cell.UID)
 	c.ending.remove(cell.UID)
+	c.own.forget(cell.UID)
 	c.written.Forget(cell.UID)
 }

@@ -19,6 +19,7 @@ type Cloud interface {
 	Prices
 	Parameters
 	Profiles
+	Leftovers
 }
 
 // Instances launches, finds and ends instances.
@@ -203,7 +204,9 @@ type Instance struct {
 	// PublicIP is invalid where it has none.
 	PublicIP   netip.Addr
 	LaunchTime time.Time
-	Tags       map[string]string
+	// ClientToken is that of the launch, empty where that had none.
+	ClientToken string
+	Tags        map[string]string
 }
 
 // ImageQuery chooses images; all that is given must match.

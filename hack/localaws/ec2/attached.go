@@ -17,21 +17,43 @@ func (s *Server) attachedInstances() []*world.Instance {
 	return keep(s.World.Instances(), func(i *world.Instance) bool { return i.State != world.Terminated })
 }
 
+// What an instance has is in use, what it has left behind is not.
+const (
+	inUse     = "in-use"
+	available = "available"
+)
+
+func useOf(i *world.Instance) string {
+	if i.State == world.Terminated {
+		return available
+	}
+	return inUse
+}
+
+// attachedTo is the instance that has something, "" for none.
+func attachedTo(i *world.Instance) string {
+	if i.State == world.Terminated {
+		return ""
+	}
+	return i.ID
+}
+
 // describeNetworkInterfaces lists the interfaces that launches made; there are
 // no others.
 func (s *Server) describeNetworkInterfaces(_ context.Context, c *Call) (response, error) {
-	found, next, err := list(c, s.attachedInstances(), listing[instance]{
+	left := keep(s.World.Left(), func(i *world.Instance) bool { return i.InterfaceID != "" })
+	found, next, err := list(c, append(s.attachedInstances(), left...), listing[instance]{
 		ids: "NetworkInterfaceId", least: 5, idsOrMax: true,
 		id:      func(i instance) string { return i.InterfaceID },
-		tags:    func(i instance) map[string]string { return i.InterfaceTags },
+		tags:    s.interfaceTags,
 		missing: func(ids []string) error { return world.NotFound("InvalidNetworkInterfaceID", "networkInterface", ids) },
 		fields: fields[instance]{
 			"network-interface-id":         one(func(i instance) string { return i.InterfaceID }),
-			"attachment.instance-id":       one(func(i instance) string { return i.ID }),
+			"attachment.instance-id":       one(attachedTo),
 			"subnet-id":                    one(func(i instance) string { return i.SubnetID }),
 			"vpc-id":                       one(func(i instance) string { return i.VPCID }),
 			"availability-zone":            one(func(i instance) string { return i.Zone }),
-			"status":                       always[instance]("in-use"),
+			"status":                       one(useOf),
 			"mac-address":                  one(func(i instance) string { return i.MAC }),
 			"private-ip-address":           one(func(i instance) string { return i.PrivateIP().String() }),
 			"addresses.private-ip-address": privateAddresses,
@@ -44,85 +66,29 @@ func (s *Server) describeNetworkInterfaces(_ context.Context, c *Call) (response
 	out := &describeInterfacesResponse{NextToken: next}
 	for _, i := range found {
 		x := s.networkInterface(i)
-		x.Zone, x.Tags, x.Attachment.InstanceID = i.Zone, tagSet(i.InterfaceTags), i.ID
+		x.Zone, x.Status, x.Tags = i.Zone, useOf(i), tagSet(s.interfaceTags(i))
+		if x.Attachment.InstanceID = attachedTo(i); x.Attachment.InstanceID == "" {
+			x.Attachment = nil
+		}
 		out.Interfaces = append(out.Interfaces, x)
 	}
 	return out, nil
 }
 
-type describeVolumesResponse struct {
-	header
-	Volumes   []volumeXML `xml:"volumeSet>item"`
-	NextToken string      `xml:"nextToken,omitempty"`
-}
-
-type volumeXML struct {
-	ID          string            `xml:"volumeId"`
-	SizeGiB     int               `xml:"size"`
-	SnapshotID  string            `xml:"snapshotId"`
-	Zone        string            `xml:"availabilityZone"`
-	Status      string            `xml:"status"`
-	CreateTime  string            `xml:"createTime"`
-	Attachments []volumeAttachXML `xml:"attachmentSet>item"`
-	Type        string            `xml:"volumeType"`
-	IOPS        int               `xml:"iops,omitempty"`
-	Throughput  int               `xml:"throughput,omitempty"`
-	Encrypted   bool              `xml:"encrypted"`
-	KMSKeyID    string            `xml:"kmsKeyId,omitempty"`
-	MultiAttach bool              `xml:"multiAttachEnabled"`
-	Tags        []tagXML          `xml:"tagSet>item"`
-}
-
-type volumeAttachXML struct {
-	VolumeID            string `xml:"volumeId"`
-	InstanceID          string `xml:"instanceId"`
-	Device              string `xml:"device"`
-	Status              string `xml:"status"`
-	AttachTime          string `xml:"attachTime"`
-	DeleteOnTermination bool   `xml:"deleteOnTermination"`
-}
-
-type attachedVol struct {
-	world.Volume
-	instance *world.Instance
-}
-
-// describeVolumes lists the volumes that launches made. They go with their
-// instances: a volume that was to stay is not kept.
-func (s *Server) describeVolumes(_ context.Context, c *Call) (response, error) {
-	var volumes []attachedVol
-	for _, i := range s.attachedInstances() {
-		for _, v := range i.Volumes {
-			volumes = append(volumes, attachedVol{v, i})
-		}
+func (s *Server) interfaceTags(i instance) map[string]string {
+	if i.State == world.Terminated {
+		return s.World.TagsOf(i.InterfaceID)
 	}
-	found, next, err := list(c, volumes, listing[attachedVol]{
-		ids: "VolumeId", least: 5,
-		id:      func(v attachedVol) string { return v.ID },
-		tags:    func(v attachedVol) map[string]string { return v.Tags },
-		missing: func(ids []string) error { return world.NotFound("InvalidVolume", "volume", ids) },
-		fields: fields[attachedVol]{
-			"volume-id":              one(func(v attachedVol) string { return v.ID }),
-			"attachment.instance-id": one(func(v attachedVol) string { return v.instance.ID }),
-			"attachment.device":      one(func(v attachedVol) string { return v.Device }),
-			"availability-zone":      one(func(v attachedVol) string { return v.instance.Zone }),
-			"volume-type":            one(func(v attachedVol) string { return v.Type }),
-			"size":                   one(func(v attachedVol) string { return itoa(v.SizeGiB) }),
-			"encrypted":              one(func(v attachedVol) string { return btoa(v.Encrypted) }),
-			"status":                 always[attachedVol]("in-use"),
-		},
-	})
-	if err != nil {
+	return i.InterfaceTags
+}
+
+func (s *Server) deleteNetworkInterface(_ context.Context, c *Call) (response, error) {
+	id := c.Params.Required("NetworkInterfaceId")
+	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	out := &describeVolumesResponse{NextToken: next}
-	for _, v := range found {
-		since := timestamp(v.instance.LaunchTime)
-		out.Volumes = append(out.Volumes, volumeXML{
-			ID: v.ID, SizeGiB: v.SizeGiB, SnapshotID: v.SnapshotID, Zone: v.instance.Zone, Status: "in-use", CreateTime: since,
-			Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKeyID: v.KMSKeyARN, Tags: tagSet(v.Tags),
-			Attachments: []volumeAttachXML{{v.ID, v.instance.ID, v.Device, "attached", since, v.DeleteOnTermination}},
-		})
+	if err := s.World.DeleteInterface(id); err != nil {
+		return nil, err
 	}
-	return out, nil
+	return &done{Return: true}, nil
 }

@@ -120,7 +120,7 @@ type interfaceXML struct {
 	PrivateDNSName  string          `xml:"privateDnsName"`
 	SourceDestCheck bool            `xml:"sourceDestCheck"`
 	Groups          []groupXML      `xml:"groupSet>item"`
-	Attachment      attachmentXML   `xml:"attachment"`
+	Attachment      *attachmentXML  `xml:"attachment"` // absent once it is attached to nothing
 	Association     *associationXML `xml:"association"`
 	Addresses       []addressXML    `xml:"privateIpAddressesSet>item"`
 	InterfaceType   string          `xml:"interfaceType"`
@@ -251,7 +251,7 @@ func (s *Server) networkInterface(i *world.Instance) interfaceXML {
 		ID: i.InterfaceID, SubnetID: i.SubnetID, VPCID: i.VPCID, OwnerID: s.World.Catalog.Account, Status: "in-use", MAC: i.MAC,
 		PrivateIP: i.PrivateIP().String(), PrivateDNSName: s.privateDNS(i.PrivateIP()), SourceDestCheck: i.SourceDestCheckOn,
 		Groups: s.groups(i.Groups), InterfaceType: "interface",
-		Attachment: attachmentXML{ID: i.AttachmentID, Status: "attached", AttachTime: timestamp(i.LaunchTime), DeleteOnTermination: true},
+		Attachment: &attachmentXML{ID: i.AttachmentID, Status: "attached", AttachTime: timestamp(i.LaunchTime), DeleteOnTermination: !i.KeepInterface},
 	}
 	if i.PublicIP.IsValid() {
 		x.Association = &associationXML{PublicIP: i.PublicIP.String(), PublicDNS: s.publicDNS(i.PublicIP), Owner: "amazon"}

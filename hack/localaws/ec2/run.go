@@ -165,7 +165,9 @@ func readInterface(p query.Params, req *world.LaunchRequest) error {
 	req.Groups = n.Strings("SecurityGroupId")
 	req.PublicIP = n.Bool("AssociatePublicIpAddress")
 	n.String("Description")
-	n.Bool("DeleteOnTermination")
+	if v := n.Bool("DeleteOnTermination"); v != nil {
+		req.KeepInterface = !*v
+	}
 	n.OneOf("InterfaceType", "interface")
 	if v := n.Int("SecondaryPrivateIpAddressCount"); v != nil {
 		if *v < 0 {

@@ -132,6 +132,8 @@ func (s *Server) table() map[string]Handler {
 		"DescribeSpotPriceHistory":             s.describeSpotPriceHistory,
 		"DescribeNetworkInterfaces":            s.describeNetworkInterfaces,
 		"DescribeVolumes":                      s.describeVolumes,
+		"DeleteVolume":                         s.deleteVolume,
+		"DeleteNetworkInterface":               s.deleteNetworkInterface,
 		"DescribeRouteTables":                  s.describeRouteTables,
 		"CreateRoute":                          s.createRoute,
 		"DeleteRoute":                          s.deleteRoute,

@@ -82,6 +82,8 @@ type Instance struct {
 	RootDevice                            string
 	Volumes                               []Volume
 	Tags, InterfaceTags                   map[string]string
+	// KeepInterface leaves the interface behind when the instance ends.
+	KeepInterface bool
 }
 
 // Volume is an EBS volume made with its instance.

@@ -27,6 +27,7 @@ type LaunchRequest struct {
 	Groups, GroupNames    []string
 	SecondaryIPs          int
 	PublicIP              *bool // nil leaves it to the subnet
+	KeepInterface         bool  // when the instance ends
 
 	UserData              []byte
 	ProfileName           string // exactly one of the two, or none
@@ -169,7 +170,7 @@ func (w *World) newInstance(req LaunchRequest, p plan, now time.Time) *Instance 
 		OnShutdown: req.OnShutdown, CPUCredits: p.cpuCredits, DisableAPITermination: req.DisableAPITermination,
 		EBSOptimized: req.EBSOptimized, DetailedMonitoring: req.DetailedMonitoring, SourceDestCheckOn: true,
 		Tenancy: req.Tenancy, RootDevice: p.image.RootDevice,
-		Tags: req.Tags, InterfaceTags: req.InterfaceTags,
+		Tags: req.Tags, InterfaceTags: req.InterfaceTags, KeepInterface: req.KeepInterface,
 	}
 	if i.Market == Spot {
 		i.SpotRequestID = "sir-" + randomHex(4)

@@ -187,15 +187,26 @@ func (w *World) stop(s *slot, m boot.Machine) bool {
 // finish puts an instance whose machine is gone into its last state.
 func (w *World) finish(s *slot) {
 	now := w.Clock.Now().UTC()
+	left := false
 	w.change(s, func(i *Instance) {
 		if i.State == Stopping {
 			i.State = Stopped
 			return
 		}
+		left = w.leave(i)
+		if i.KeepInterface {
+			i.PrivateIPs = nil
+		}
 		w.releaseAddresses(i)
 		i.State, i.EndedAt = Terminated, now
 		i.PrivateIPs, i.PublicIP = nil, netip.Addr{}
 	})
+	if !left {
+		return
+	}
+	if err := w.saveLeft(); err != nil {
+		w.Log.Error(err, "what is left of an instance is not saved", "instanceID", s.id)
+	}
 }
 
 // wait waits until a time; false when the process ends or stop closes first.

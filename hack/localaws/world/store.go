@@ -13,8 +13,8 @@ import (
 )
 
 // The state directory holds one file per reservation, one with the tags of
-// everything that is not made by a launch, one with the routes, and one with
-// the security groups. Files are replaced by rename; there is no fsync, because
+// everything that belongs to no instance, one with the routes, one with the
+// security groups, and one with what has outlived its instance. Files are replaced by rename; there is no fsync, because
 // the emulator need not survive the machine it runs on.
 const (
 	reservationDir = "reservations"
@@ -79,6 +79,9 @@ func (w *World) load() error {
 		return err
 	}
 	if err := readJSON(filepath.Join(w.Dir, routesFile), &w.routes); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := w.loadLeft(); err != nil {
 		return err
 	}
 	// Groups that were deleted must not come back from the catalog.

@@ -27,8 +27,8 @@ func (w *World) DeleteTags(ids []string, tags map[string]*string) error {
 	return w.editTags(ids, edit)
 }
 
-// TagsOf are the tags of a resource that is not made by a launch: a subnet,
-// image and so on.
+// TagsOf are the tags of a resource that belongs to no instance: a subnet, an
+// image, a volume that has outlived its instance and so on.
 func (w *World) TagsOf(id string) map[string]string {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -112,7 +112,7 @@ func (w *World) findTagged(e *tagEdit) bool {
 	case "eni":
 		e.read = func(i *Instance) map[string]string { return i.InterfaceTags }
 		e.write = func(i *Instance, t map[string]string) { i.InterfaceTags = t }
-		return w.findBelow(e, func(i *Instance) bool { return i.InterfaceID == e.id })
+		return w.isLeft(e.id) || w.findBelow(e, func(i *Instance) bool { return i.InterfaceID == e.id })
 	case "vol":
 		at := -1
 		e.read = func(i *Instance) map[string]string { return i.Volumes[at].Tags }
@@ -120,7 +120,7 @@ func (w *World) findTagged(e *tagEdit) bool {
 			i.Volumes = append([]Volume(nil), i.Volumes...)
 			i.Volumes[at].Tags = t
 		}
-		return w.findBelow(e, func(i *Instance) bool {
+		return w.isLeft(e.id) || w.findBelow(e, func(i *Instance) bool {
 			for n, v := range i.Volumes {
 				if v.ID == e.id {
 					at = n
@@ -136,7 +136,7 @@ func (w *World) findTagged(e *tagEdit) bool {
 func (w *World) findBelow(e *tagEdit, match func(*Instance) bool) bool {
 	now := w.Clock.Now()
 	for _, s := range w.slots {
-		// Interfaces and volumes go with their instance.
+		// Interfaces and volumes go with their instance, or are left.
 		if s.instance.State != Terminated && w.visible(s.instance, now) && match(s.instance) {
 			e.slot = s
 			return true

@@ -74,7 +74,8 @@ type World struct {
 	tokens       map[string]*reservation      // by client token
 	used         map[netip.Addr]string        // address → instance id
 	cursor       map[string]int               // subnet id → where to look for a free address next
-	tags         map[string]map[string]string // of what is not an instance, volume or interface
+	tags         map[string]map[string]string // of what belongs to no instance
+	left         map[string]*Instance         // remains, by the id of the instance; values are replaced, never changed
 	routes       map[string][]Route           // by route table id; lists are replaced, never changed
 	groups       map[string]Group             // by id; values are replaced, never changed
 	filesSave    sync.Mutex                   // of the files beside the reservations
@@ -130,6 +131,7 @@ func Open(ctx context.Context, c Config) (*World, error) {
 		used:         map[netip.Addr]string{},
 		cursor:       map[string]int{},
 		tags:         map[string]map[string]string{},
+		left:         map[string]*Instance{},
 		routes:       map[string][]Route{},
 		groups:       seedGroups(c.Catalog),
 	}

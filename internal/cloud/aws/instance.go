@@ -17,6 +17,7 @@ func instanceOf(i types.Instance) cloud.Instance {
 		SubnetID:     aws.ToString(i.SubnetId),
 		Market:       cloud.OnDemand,
 		LaunchTime:   aws.ToTime(i.LaunchTime),
+		ClientToken:  aws.ToString(i.ClientToken),
 		Tags:         tagsOf(i.Tags),
 	}
 	if i.State != nil {

@@ -24,7 +24,7 @@ func TestLaunch(t *testing.T) {
 	if got.ID == "" || !got.PrivateIP.IsValid() || !got.PodIP.IsValid() || got.PrivateIP == got.PodIP || got.PublicIP.IsValid() || got.LaunchTime.IsZero() {
 		t.Errorf("launched %+v", got)
 	}
-	want := cloud.Instance{State: cloud.StatePending, InstanceType: "t3.nano", ImageID: x86Image, SubnetID: subnetA, Zone: "us-east-1a",
+	want := cloud.Instance{State: cloud.StatePending, ClientToken: "token-1", InstanceType: "t3.nano", ImageID: x86Image, SubnetID: subnetA, Zone: "us-east-1a",
 		Market: cloud.OnDemand, Tags: request("").Tags, StateReason: got.StateReason}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(cloud.Instance{}, "ID", "PrivateIP", "PodIP", "PublicIP", "LaunchTime")); diff != "" {
 		t.Errorf("launched (-want +got):\n%s", diff)

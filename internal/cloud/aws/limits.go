@@ -64,9 +64,9 @@ const (
 // are called.
 func limitable() []string {
 	return []string{
-		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
-		"DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
-		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
+		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteNetworkInterface", "DeleteRoute", "DeleteSecurityGroup", "DeleteVolume",
+		"DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces",
+		"DescribeRouteTables", "DescribeSecurityGroups", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeVolumes", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
 	}
 }
 
