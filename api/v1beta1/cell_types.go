@@ -227,8 +227,12 @@ type LaunchAttempt struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Authority string `json:"authority,omitempty"`
+	// runningTime is when the instance was first seen to run, where its agent
+	// takes long to answer.
+	// +optional
+	RunningTime *metav1.Time `json:"runningTime,omitempty"`
 	// code is the cloud's error code where the attempt failed, such as
-	// InsufficientInstanceCapacity, or InstanceTerminated.
+	// InsufficientInstanceCapacity, or InstanceTerminated, or BootTimeout.
 	// +optional
 	Code string `json:"code,omitempty"`
 	// +optional

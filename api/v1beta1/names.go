@@ -80,6 +80,9 @@ const (
 	ConditionReady = "Ready"
 	// ConditionLaunched: the Cell's instance is launched.
 	ConditionLaunched = "Launched"
+	// ConditionBooted is of a Cell, and only there where it is False: an instance
+	// of it did not come up. The message has the end of its console.
+	ConditionBooted = "Booted"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
 	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
@@ -133,6 +136,8 @@ const (
 	ReasonNoCapacity          = "NoCapacity"
 	ReasonNoVolumes           = "NoVolumes"
 	ReasonWaitingForAgent     = "WaitingForAgent"
+	ReasonBootTimeout         = "BootTimeout"
+	ReasonBootFailed          = "BootFailed"
 	ReasonWrongIdentity       = "WrongIdentity"
 	ReasonAgentAnswers        = "AgentAnswers"
 	ReasonAgentSilent         = "AgentSilent"

@@ -220,6 +220,11 @@ func (in *CellClassSpec) DeepCopyInto(out *CellClassSpec) {
 		*out = new(metav1.Duration)
 		**out = **in
 	}
+	if in.BootTimeout != nil {
+		in, out := &in.BootTimeout, &out.BootTimeout
+		*out = new(metav1.Duration)
+		**out = **in
+	}
 	if in.ExtraSecurityGroups != nil {
 		in, out := &in.ExtraSecurityGroups, &out.ExtraSecurityGroups
 		*out = make([]string, len(*in))
@@ -673,6 +678,10 @@ func (in *KnownAgent) DeepCopy() *KnownAgent {
 func (in *LaunchAttempt) DeepCopyInto(out *LaunchAttempt) {
 	*out = *in
 	in.StartTime.DeepCopyInto(&out.StartTime)
+	if in.RunningTime != nil {
+		in, out := &in.RunningTime, &out.RunningTime
+		*out = (*in).DeepCopy()
+	}
 	if in.EndTime != nil {
 		in, out := &in.EndTime, &out.EndTime
 		*out = (*in).DeepCopy()

@@ -37,6 +37,9 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 		c.checks.later(s.cell.UID, every)
 		return outcome{}, fmt.Errorf("looking at instance %s: %w", s.cell.Status.InstanceID, err)
 	case instance.State == cloud.StatePending, instance.State == cloud.StateRunning:
+		if instance.State == cloud.StateRunning && !isReady(s.cell) {
+			c.running.note(s.cell, c.Clock.Now())
+		}
 		return outcome{after: c.checks.later(s.cell.UID, every)}, nil
 	}
 	return c.lost(ctx, s, instance)

@@ -174,6 +174,7 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.calls.forget(cell.UID)
 	c.stores.forget(cell.UID)
 	c.renewals.forget(cell.UID)
+	c.running.forget(cell.UID)
 	c.fresh.remove(cell.UID)
 	c.ending.remove(cell.UID)
 	c.written.Forget(cell.UID)

@@ -20,6 +20,9 @@ const (
 	// catalogueRetry is for the time before instance types are known; the
 	// class, which waits for them too, says when they are.
 	catalogueRetry = 5 * time.Second
+	// bootFailedAgain is how often it is looked whether the cloud-init document of
+	// a Cell has changed none of whose instances came up.
+	bootFailedAgain = time.Minute
 	// sayTurnAfter is how long a Cell may wait for the rate limit before it says so.
 	sayTurnAfter = 5 * time.Second
 	// atOnce asks for another look without an event.

@@ -31,6 +31,8 @@ type Spec struct {
 	UserData           []byte
 	InstanceProfileARN string
 	Metadata           MetadataOptions
+	// Hangs: the guest never gets to the end of its boot.
+	Hangs bool
 }
 
 // MetadataOptions are RunInstances' MetadataOptions after defaulting.

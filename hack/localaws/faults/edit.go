@@ -73,6 +73,7 @@ func (s *Set) Add(more Plan) error {
 	p.Errors = append(p.Errors, more.Errors...)
 	p.LostReplies = append(p.LostReplies, more.LostReplies...)
 	p.Delays = append(p.Delays, more.Delays...)
+	p.HungBoots = append(p.HungBoots, more.HungBoots...)
 	s.plan = p
 	return nil
 }

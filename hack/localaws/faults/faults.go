@@ -34,6 +34,8 @@ type Plan struct {
 	Delays []Delay `json:"delays,omitempty"`
 	// Seed decides which calls are among the per cent that are spoilt.
 	Seed uint64 `json:"seed,omitempty"`
+	// HungBoots are guests that do not come up.
+	HungBoots []HungBoot `json:"hungBoots,omitempty"`
 }
 
 // Dry is a set of offerings without capacity. Each field is a pattern of
@@ -114,6 +116,9 @@ func (p Plan) Validate() error {
 		patterns, counts = append(patterns, d.Action), append(counts, d.Count)
 		percents = append(percents, d.Percent)
 	}
+	for _, h := range p.HungBoots {
+		patterns, counts = append(patterns, h.InstanceType, h.Zone), append(counts, h.Count)
+	}
 	for _, q := range p.Quotas {
 		if err := q.validate(); err != nil {
 			return err
@@ -177,6 +182,7 @@ func (p Plan) clone() Plan {
 	p.Errors = append([]Refusal(nil), p.Errors...)
 	p.LostReplies = append([]Loss(nil), p.LostReplies...)
 	p.Delays = append([]Delay(nil), p.Delays...)
+	p.HungBoots = append([]HungBoot(nil), p.HungBoots...)
 	limits := make(map[string]int, len(p.VCPULimits))
 	for k, v := range p.VCPULimits {
 		limits[k] = v

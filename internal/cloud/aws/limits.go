@@ -66,7 +66,7 @@ func limitable() []string {
 	return []string{
 		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
 		"DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
-		"DescribeSpotPriceHistory", "DescribeSubnets", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
+		"DescribeSpotPriceHistory", "DescribeSubnets", "GetConsoleOutput", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
 	}
 }
 

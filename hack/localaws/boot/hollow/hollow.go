@@ -77,7 +77,7 @@ func (b *Backend) Start(ctx context.Context, spec boot.Spec) (boot.Machine, erro
 	guest := logr.NewContext(m.ctx, log)
 	go func() {
 		defer close(m.done)
-		if err := b.run(guest, spec, l, m.cancel); err != nil && m.ctx.Err() == nil {
+		if err := b.run(guest, spec, l, m.console, m.cancel); err != nil && m.ctx.Err() == nil {
 			log.Error(err, "the agent does not run")
 		}
 		// A machine whose agent has died is still a machine.
@@ -96,9 +96,12 @@ func listen(ctx context.Context, spec boot.Spec) (net.Listener, error) {
 
 // run is the machine's guest: it returns when ctx ends or its agent fails. It
 // closes the listener.
-func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, powerOff func()) error {
+func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, console *console, powerOff func()) error {
 	log := logr.FromContextOrDiscard(ctx)
 	log.Info("hollow cell boots", "instanceID", spec.InstanceID, "instanceType", spec.InstanceType, "address", l.Addr().String())
+	if spec.Hangs {
+		return hang(ctx, spec, l, console)
+	}
 	if b.config.BootTime > 0 {
 		var err error
 		if l, err = b.listenLater(ctx, spec, l); err != nil {
@@ -254,14 +257,16 @@ type console struct {
 }
 
 func (c *console) logger(verbosity int) logr.Logger {
-	return funcr.New(func(prefix, args string) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.text = append(c.text, prefix+args+"\n"...)
-		if extra := len(c.text) - consoleSize; extra > 0 {
-			c.text = append([]byte(nil), c.text[extra:]...)
-		}
-	}, funcr.Options{LogTimestamp: true, Verbosity: verbosity})
+	return funcr.New(func(prefix, args string) { c.print(prefix + args + "\n") }, funcr.Options{LogTimestamp: true, Verbosity: verbosity})
+}
+
+func (c *console) print(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text = append(c.text, text...)
+	if extra := len(c.text) - consoleSize; extra > 0 {
+		c.text = append([]byte(nil), c.text[extra:]...)
+	}
 }
 
 func (c *console) bytes() []byte {
