@@ -136,6 +136,11 @@ type CellClassSpec struct {
 	// +optional
 	BootTimeout *metav1.Duration `json:"bootTimeout,omitempty"`
 
+	// healthCheck says what ready cells are given up by; by nothing but the end of
+	// their instances where it is absent.
+	// +optional
+	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
+
 	// extraSecurityGroups are the IDs of security groups that every cell is
 	// put into; the VPC's default group where there are none.
 	// +optional

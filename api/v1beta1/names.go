@@ -83,6 +83,12 @@ const (
 	// ConditionBooted is of a Cell, and only there where it is False: an instance
 	// of it did not come up. The message has the end of its console.
 	ConditionBooted = "Booted"
+	// ConditionImpaired is of a Cell, and only there where it is True: EC2's status
+	// checks of its instance fail.
+	ConditionImpaired = "Impaired"
+	// ConditionMaintenance is of a Cell, and only there where it is True: EC2 is
+	// going to do something to its instance.
+	ConditionMaintenance = "MaintenanceScheduled"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
 	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
@@ -142,6 +148,8 @@ const (
 	ReasonAgentAnswers        = "AgentAnswers"
 	ReasonAgentSilent         = "AgentSilent"
 	ReasonInstanceGone        = "InstanceGone"
+	ReasonStatusCheckFailed   = "StatusCheckFailed"
+	ReasonMaintenance         = "MaintenanceScheduled"
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"

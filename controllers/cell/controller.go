@@ -33,6 +33,7 @@ import (
 // Cloud is what this controller needs of the cloud.
 type Cloud interface {
 	cloud.Instances
+	cloud.Statuses
 	cloud.Routes
 	cloud.Parameters
 	cloud.Profiles
@@ -80,7 +81,9 @@ type Controller struct {
 	rules    *classRules
 	checks   *checks
 	// signs are the signs of life for agents that nobody asks.
-	signs    *checks
+	signs *checks
+	// statuses are the looks at what the cloud says of ready cells.
+	statuses *checks
 	calls    *launchCalls
 	probes   *prober
 	stores   *stores
@@ -100,6 +103,7 @@ func New(options Options) *Controller {
 		rules:    newClassRules(),
 		checks:   newChecks(options.Clock),
 		signs:    newChecks(options.Clock),
+		statuses: newChecks(options.Clock),
 		calls:    newLaunchCalls(options.Clock),
 		probes:   newProber(options.Agents, options.Clock),
 		stores:   newStores(options.Clock),
@@ -174,7 +178,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.signOfLife, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err
@@ -237,6 +241,7 @@ func (c *Controller) announce(s *scope) {
 	if booted != nil && (wasBooted == nil || wasBooted.Message != booted.Message) {
 		c.Events.Eventf(about, nil, corev1.EventTypeWarning, booted.Reason, "Boot", "%s", short(booted.Message))
 	}
+	c.announceTrouble(s, about)
 	was, is := readyCondition(s.before), readyCondition(s.cell)
 	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
 		return

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -65,6 +66,10 @@ func (c *Controller) abandon(ctx context.Context, s *scope, instance cloud.Insta
 	c.sayLeft(s, c.endParameters(ctx, s.cell, instance.ID))
 	c.probes.forget(s.cell.UID)
 	c.stores.forget(s.cell.UID)
+	c.statuses.forget(s.cell.UID)
+	for _, kind := range []string{v1beta1.ConditionImpaired, v1beta1.ConditionMaintenance} {
+		meta.RemoveStatusCondition(&s.cell.Status.Conditions, kind)
+	}
 	if reached(s.cell, v1beta1.CellReady) && s.cell.Spec.PodRef != nil {
 		notReady(s.cell, reason, message)
 		return stop(), nil
@@ -92,6 +97,14 @@ type checks struct {
 
 func newChecks(c clock.PassiveClock) *checks {
 	return &checks{clock: c, next: map[types.UID]time.Time{}}
+}
+
+// known says whether a look has been planned.
+func (c *checks) known(uid types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.next[uid]
+	return ok
 }
 
 // due is how long the next look has time; zero: it is due.

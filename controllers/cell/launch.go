@@ -259,5 +259,5 @@ func (c *Controller) recordInstance(cell *v1beta1.Cell, instance cloud.Instance)
 // gone says whether the cell had its instance and lost it for good.
 func gone(cell *v1beta1.Cell) bool {
 	reason := readyReason(cell)
-	return reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonAgentLost || reason == v1beta1.ReasonPoweredOff
+	return reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonAgentLost || reason == v1beta1.ReasonStatusCheckFailed || reason == v1beta1.ReasonPoweredOff
 }

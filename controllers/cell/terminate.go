@@ -171,6 +171,7 @@ func (c *Controller) forget(cell *v1beta1.Cell) {
 	c.Agents.Forget(cell.UID)
 	c.checks.forget(cell.UID)
 	c.signs.forget(cell.UID)
+	c.statuses.forget(cell.UID)
 	c.calls.forget(cell.UID)
 	c.stores.forget(cell.UID)
 	c.renewals.forget(cell.UID)

@@ -76,6 +76,15 @@ const (
 // 2 minutes.
 const signEvery = 30 * time.Second
 
+// How often the cloud is asked how it sees a ready cell: one that is given up by
+// that, and one of which it may only tell what is scheduled. Status checks are
+// made every minute
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-system-instance-status-check.html).
+const (
+	statusEvery    = 30 * time.Second
+	scheduledEvery = 5 * time.Minute
+)
+
 // routeRetry is when routes are tried again that another has, or that the cloud
 // refused: it takes a person.
 const routeRetry = 30 * time.Second

@@ -12,6 +12,7 @@ import (
 // Cloud is all of the port; its users take the part that they need.
 type Cloud interface {
 	Instances
+	Statuses
 	Images
 	Networks
 	Routes

@@ -48,6 +48,7 @@ func TestShippedForTheOperator(t *testing.T) {
 		"end somebody's":                {"ec2:TerminateInstances", ec2 + "instance/i-3", nil, false},
 		"change":                        {"ec2:ModifyInstanceAttribute", ec2 + "instance/i-1", keys{resource: "ours"}, true},
 		"change another cluster's":      {"ec2:ModifyInstanceAttribute", ec2 + "instance/i-2", keys{resource: "theirs"}, false},
+		"see status checks":             {"ec2:DescribeInstanceStatus", "*", nil, true},
 		"read a console":                {"ec2:GetConsoleOutput", ec2 + "instance/i-1", keys{resource: "ours"}, true},
 		"read another's console":        {"ec2:GetConsoleOutput", ec2 + "instance/i-2", keys{resource: "theirs"}, false},
 		"store":                         {"ssm:PutParameter", mine, keys{request: "ours"}, true},

@@ -82,6 +82,7 @@ type Instance struct {
 	RootDevice                            string
 	Volumes                               []Volume
 	Tags, InterfaceTags                   map[string]string
+	Trouble                               Trouble
 }
 
 // Volume is an EBS volume made with its instance.

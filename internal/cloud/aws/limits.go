@@ -65,7 +65,7 @@ const (
 func limitable() []string {
 	return []string{
 		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteRoute", "DescribeImages", "DescribeInstanceTypeOfferings",
-		"DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
+		"DescribeInstanceTypes", "DescribeInstanceStatus", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
 		"DescribeSpotPriceHistory", "DescribeSubnets", "GetConsoleOutput", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
 	}
 }

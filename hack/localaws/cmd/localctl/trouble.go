@@ -1,9 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"kip.elotl.co/hack/localaws/faults"
+	"kip.elotl.co/hack/localaws/world"
 )
 
 func hang(c *client) *cobra.Command {
@@ -22,4 +28,64 @@ TYPE is an instance type; * and ? match.`,
 	cmd.Flags().IntVarP(&h.Count, "count", "n", h.Count, "how many instances; 0 for all until healed")
 	placeFlags(cmd, &h.Zone, nil)
 	return cmd
+}
+
+// afflict replaces what EC2 tells of an instance.
+func (c *client) afflict(cmd *cobra.Command, id string, to world.Trouble) error {
+	return c.call(cmd.Context(), http.MethodPut, "instances/"+url.PathEscape(id)+"/trouble", nil, to, nil)
+}
+
+func impair(c *client) *cobra.Command {
+	var to world.Trouble
+	cmd := &cobra.Command{
+		Use: "impair INSTANCE", Short: "Let the status checks of an instance fail, or pass again",
+		Example: "  localctl impair i-0123456789abcdef0 --system\n  localctl impair i-0123456789abcdef0   # they pass",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.afflict(cmd, args[0], to); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: system status check fails: %t, instance status check fails: %t\n", args[0], to.SystemImpaired, to.InstanceImpaired)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&to.SystemImpaired, "system", false, "the system status check fails")
+	cmd.Flags().BoolVar(&to.InstanceImpaired, "instance", false, "the instance status check fails")
+	return cmd
+}
+
+func maintain(c *client) *cobra.Command {
+	m := world.Maintenance{Code: "instance-retirement", Description: "The instance is running on degraded hardware"}
+	in := 24 * time.Hour
+	cmd := &cobra.Command{
+		Use: "maintain INSTANCE", Short: "Schedule maintenance of an instance, as EC2 tells of it",
+		Example: "  localctl maintain i-0123456789abcdef0 --code system-reboot --in 2h",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m.NotBefore = time.Now().Add(in).UTC().Truncate(time.Second)
+			if err := c.afflict(cmd, args[0], world.Trouble{Maintenance: []world.Maintenance{m}}); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s not before %s\n", args[0], m.Code, m.NotBefore.Format(time.RFC3339))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&m.Code, "code", m.Code, "instance-reboot, system-reboot, system-maintenance, instance-retirement or instance-stop")
+	cmd.Flags().DurationVar(&in, "in", in, "when it begins")
+	return cmd
+}
+
+func stopInstance(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "stop INSTANCE", Short: "Stop an instance, as somebody's StopInstances would",
+		Example: "  localctl stop i-0123456789abcdef0",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.call(cmd.Context(), http.MethodPost, "instances/"+url.PathEscape(args[0])+"/stop", nil, struct{}{}, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is stopping\n", args[0])
+			return nil
+		},
+	}
 }
