@@ -10,6 +10,10 @@ const (
 	// its Cells are.
 	Finalizer = "kip.elotl.co/finalizer"
 
+	// AnnotationNotice is on a Cell whose agent was told of the end of its
+	// instance: a reason, a blank, and what was told.
+	AnnotationNotice = "kip.elotl.co/notice"
+
 	// LabelCellClass is on the virtual node, the RuntimeClass and the Cells of a class.
 	LabelCellClass = "kip.elotl.co/cell-class"
 	// AnnotationLeaving is on a node that Kip has cordoned because its class does
@@ -89,6 +93,9 @@ const (
 	// ConditionMaintenance is of a Cell, and only there where it is True: EC2 is
 	// going to do something to its instance.
 	ConditionMaintenance = "MaintenanceScheduled"
+	// ConditionInterruption is of a Cell, and only there where it is True: its
+	// agent was told that the instance is, or may soon be, taken back.
+	ConditionInterruption = "InterruptionNotice"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
 	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
@@ -150,6 +157,8 @@ const (
 	ReasonInstanceGone        = "InstanceGone"
 	ReasonStatusCheckFailed   = "StatusCheckFailed"
 	ReasonMaintenance         = "MaintenanceScheduled"
+	ReasonInterrupted         = "Interrupted"
+	ReasonRebalance           = "RebalanceRecommended"
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"

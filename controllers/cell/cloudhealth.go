@@ -106,7 +106,7 @@ func (c *Controller) sayScheduled(cell *v1beta1.Cell, events []cloud.ScheduledEv
 
 // announceTrouble makes an event of what the cloud says of a cell.
 func (c *Controller) announceTrouble(s *scope, about *corev1.ObjectReference) {
-	for _, kind := range []string{v1beta1.ConditionImpaired, v1beta1.ConditionMaintenance} {
+	for _, kind := range []string{v1beta1.ConditionImpaired, v1beta1.ConditionMaintenance, v1beta1.ConditionInterruption} {
 		was, is := meta.FindStatusCondition(s.before.Status.Conditions, kind), meta.FindStatusCondition(s.cell.Status.Conditions, kind)
 		if is != nil && (was == nil || was.Message != is.Message) {
 			c.Events.Eventf(about, nil, corev1.EventTypeWarning, is.Reason, "Health", "%s", short(is.Message))

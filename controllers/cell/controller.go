@@ -178,7 +178,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.heedNotice, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err

@@ -232,12 +232,17 @@ type KillRequest struct {
 	Unnoticed bool `json:"unnoticed,omitempty"`
 	// Spot makes it a Spot interruption; otherwise it is a failure of the host.
 	Spot bool `json:"spot,omitempty"`
+	// Notice is how long before that the instance is told of a Spot interruption.
+	Notice faults.Duration `json:"notice,omitzero"`
 }
 
 func (a *API) kill(r *http.Request) (any, error) {
 	var req KillRequest
 	if err := decode(r, &req); err != nil {
 		return nil, err
+	}
+	if req.Spot && req.Notice > 0 {
+		return struct{}{}, a.World.Interrupt(r.PathValue("id"), time.Duration(req.Notice))
 	}
 	reason := world.InternalError
 	if req.Spot {

@@ -33,6 +33,8 @@ type Spec struct {
 	Metadata           MetadataOptions
 	// Hangs: the guest never gets to the end of its boot.
 	Hangs bool
+	// Notices is asked whenever the guest is; nil: it is told nothing.
+	Notices func() Notices
 }
 
 // MetadataOptions are RunInstances' MetadataOptions after defaulting.

@@ -118,7 +118,7 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, conso
 	}
 	a, err := agent.New(agent.Config{
 		Version: version, Runtime: fake.NewRuntime(devices(spec)...), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
-		PowerOffAfter: silence, Power: b.newPower(powerOff),
+		Notices: notices(spec), PowerOffAfter: silence, Power: b.newPower(powerOff),
 		Host: fake.NewHost(agent.Resources{
 			MemoryBytes: int64(spec.MemoryMiB) << 20, CPUs: spec.VCPUs, StorageBytes: 8 << 30, BootID: spec.InstanceID + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 		}),

@@ -89,3 +89,18 @@ func stopInstance(c *client) *cobra.Command {
 		},
 	}
 }
+
+func rebalance(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "rebalance INSTANCE", Short: "Recommend to move away from an instance, by its metadata",
+		Example: "  localctl rebalance i-0123456789abcdef0",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.afflict(cmd, args[0], world.Trouble{Rebalance: time.Now().UTC().Truncate(time.Second)}); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is told to rebalance\n", args[0])
+			return nil
+		},
+	}
+}

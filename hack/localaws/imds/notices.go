@@ -1,0 +1,22 @@
+package imds
+
+import (
+	"time"
+
+	"kip.elotl.co/hack/localaws/boot"
+)
+
+// addNotices is what an instance is told of its end.
+func addNotices(t map[string]string, spec boot.Spec) {
+	if spec.Notices == nil {
+		return
+	}
+	notices := spec.Notices()
+	if at := notices.Interruption; !at.IsZero() {
+		t["meta-data/spot/instance-action"] = document(map[string]string{"action": "terminate", "time": at.UTC().Format(time.RFC3339)})
+		t["meta-data/spot/termination-time"] = at.UTC().Format(time.RFC3339)
+	}
+	if at := notices.Rebalance; !at.IsZero() {
+		t["meta-data/events/recommendations/rebalance"] = document(map[string]string{"noticeTime": at.UTC().Format(time.RFC3339)})
+	}
+}
