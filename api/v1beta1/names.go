@@ -10,9 +10,9 @@ const (
 	// its Cells are.
 	Finalizer = "kip.elotl.co/finalizer"
 
-	// AnnotationNotice is on a Cell whose agent was told of the end of its
-	// instance: a reason, a blank, and what was told.
-	AnnotationNotice = "kip.elotl.co/notice"
+	// AnnotationNotices is on a Cell whose agent was told of the end of its
+	// instance: the agent's notices as JSON.
+	AnnotationNotices = "kip.elotl.co/notices"
 
 	// LabelCellClass is on the virtual node, the RuntimeClass and the Cells of a class.
 	LabelCellClass = "kip.elotl.co/cell-class"

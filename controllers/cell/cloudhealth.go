@@ -80,8 +80,12 @@ func failedChecks(status cloud.Status) string {
 	return ""
 }
 
-// sayScheduled says what the cloud is going to do to the instance.
+// sayScheduled says what the cloud is going to do to the instance; where it has
+// not told that, what it has told the agent.
 func (c *Controller) sayScheduled(cell *v1beta1.Cell, events []cloud.ScheduledEvent) {
+	if len(events) == 0 {
+		events = scheduledByAgent(cell)
+	}
 	if len(events) == 0 {
 		meta.RemoveStatusCondition(&cell.Status.Conditions, v1beta1.ConditionMaintenance)
 		return

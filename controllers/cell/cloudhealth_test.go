@@ -147,5 +147,5 @@ func TestStoppedBehindOurBack(t *testing.T) {
 	}
 	b.clock.Advance(2 * readyCheckEvery)
 	b.poke(cell)
-	b.unready(cell, v1beta1.ReasonInstanceGone, cell.Status.InstanceID, "stop")
+	b.unready(cell, v1beta1.ReasonInstanceGone, cell.Status.InstanceID)
 }

@@ -144,6 +144,9 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	if !cell.DeletionTimestamp.IsZero() {
+		if err := c.heedLast(ctx, cell); err != nil {
+			return ctrl.Result{}, err
+		}
 		return c.terminate(ctx, cell)
 	}
 	if err := c.addFinalizer(ctx, cell); err != nil {
@@ -178,7 +181,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.heedNotice, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.heedNotices, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err

@@ -218,6 +218,8 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	switch {
 	case seen.reply == nil:
 		return c.awaitAgent(ctx, s, seen)
+	case seen.reply.PodUID == "" && !dispatched(s.pod) && seen.reply.Notices != nil && seen.reply.Notices.Interruption != nil:
+		return c.beforeIt(ctx, s, seen.reply.Notices)
 	case seen.reply.PodUID == "":
 		return c.dispatch(ctx, s, agent, seen)
 	case !seen.silent.IsZero():

@@ -18,6 +18,9 @@ const (
 	noticeMost  = time.Minute
 	// noticeTimeout bounds one question.
 	noticeTimeout = 2 * time.Second
+	// noticeAhead is how long before the end EC2 gives its notice: there is never
+	// more time, whatever the cell's clock says.
+	noticeAhead = 2 * time.Minute
 	// noticeMargin is how long before its end a cell has no containers any more:
 	// time to tell the operator.
 	noticeMargin = 10 * time.Second
@@ -59,29 +62,49 @@ func (a *Agent) watchNotices(ctx context.Context) {
 func (a *Agent) notice(ctx context.Context, notices itzo.Notices) {
 	log := logr.FromContextOrDiscard(ctx)
 	if a.hub.notice(notices) {
-		log.Info("The cloud has told this cell of its end", "interruption", notices.Interruption, "rebalance", notices.Rebalance)
-	}
-	if notices.Interruption == nil {
-		return
+		log.Info("The cloud has told this cell of its end", "interruption", notices.Interruption, "rebalance", notices.Rebalance, "maintenance", notices.Maintenance)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.machine == nil || a.machine.terminal() || a.machine.rec.Interrupted != nil {
 		return
 	}
-	a.machine.interrupt(time.Now(), *notices.Interruption)
+	now := time.Now()
+	end, last := endOf(notices, now, gracePeriod(a.machine.rec.Pod)+noticeMargin+noticeEvery)
+	if end == nil {
+		return
+	}
+	a.machine.interrupt(now, *end, last.Add(-noticeMargin))
 	if err := a.save(); err != nil {
 		log.Error(err, "Cannot save the agent's state")
 	}
 	a.poke()
 }
 
-// interrupt ends the pod within its grace period, or what is left before the
-// instance goes.
-func (m *machine) interrupt(now time.Time, notice itzo.Interruption) {
+// endOf is why the pod is to be ended now, and when the instance goes: it is
+// taken back, or is going to be stopped before the pod's end has taken so long.
+// An interruption's notice is given at the last moment, an event's days before.
+func endOf(notices itzo.Notices, now time.Time, needed time.Duration) (end *itzo.Interruption, last time.Time) {
+	if end := notices.Interruption; end != nil {
+		last = now.Add(noticeAhead)
+		if end.Time.Before(last) {
+			last = end.Time
+		}
+		return end, last
+	}
+	for _, event := range notices.Maintenance {
+		if event.Ends() && !event.NotBefore.IsZero() && event.NotBefore.Before(now.Add(needed)) {
+			return &itzo.Interruption{Action: event.Code, Time: event.NotBefore}, event.NotBefore
+		}
+	}
+	return nil, time.Time{}
+}
+
+// interrupt ends the pod within its grace period, or what is left until last.
+func (m *machine) interrupt(now time.Time, notice itzo.Interruption, last time.Time) {
 	m.rec.Interrupted = &notice
 	by := now.Add(gracePeriod(m.rec.Pod))
-	if last := notice.Time.Add(-noticeMargin); last.Before(by) {
+	if last.Before(by) {
 		by = last
 	}
 	if soonest := now.Add(time.Second); by.Before(soonest) {
@@ -110,27 +133,18 @@ func (m *machine) disruption() []corev1.PodCondition {
 	}}
 }
 
-// notice keeps what the cloud has told, and says whether that is news.
+// notice keeps what the cloud has told, and says whether that is news: that
+// nothing was told at first is none.
 func (h *hub) notice(notices itzo.Notices) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if sameNotices(h.reply.Notices, notices) {
+	known := h.reply.Notices
+	h.reply.Notices = &notices
+	if known == nil && notices.Empty() || known != nil && known.Equal(notices) {
 		return false
 	}
 	h.reply.Revision++
-	h.reply.Notices = &notices
 	close(h.changed)
 	h.changed = make(chan struct{})
 	return true
-}
-
-func sameNotices(have *itzo.Notices, told itzo.Notices) bool {
-	if have == nil {
-		return told == itzo.Notices{}
-	}
-	same := (have.Interruption == nil) == (told.Interruption == nil) && (have.Rebalance == nil) == (told.Rebalance == nil)
-	if same && told.Interruption != nil {
-		same = have.Interruption.Action == told.Interruption.Action && have.Interruption.Time.Equal(told.Interruption.Time)
-	}
-	return same && (told.Rebalance == nil || have.Rebalance.Equal(*told.Rebalance))
 }

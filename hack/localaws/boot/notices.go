@@ -8,4 +8,12 @@ type Notices struct {
 	// Interruption is when a Spot instance is taken back, Rebalance when that was
 	// said to be more likely than usual.
 	Interruption, Rebalance time.Time
+	// Maintenance are scheduled events.
+	Maintenance []Maintenance
+}
+
+// Maintenance is a scheduled event, with times that are zero where they are not told.
+type Maintenance struct {
+	ID, Code, Description string
+	NotBefore, NotAfter   time.Time
 }

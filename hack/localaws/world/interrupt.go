@@ -34,6 +34,10 @@ func (w *World) notices(id string) func() boot.Notices {
 			return boot.Notices{}
 		}
 		t := w.current(s).Trouble
-		return boot.Notices{Interruption: t.Interruption, Rebalance: t.Rebalance}
+		told := boot.Notices{Interruption: t.Interruption, Rebalance: t.Rebalance}
+		for _, m := range t.Maintenance {
+			told.Maintenance = append(told.Maintenance, boot.Maintenance{ID: m.ID, Code: m.Code, Description: m.Description, NotBefore: m.NotBefore, NotAfter: m.NotAfter})
+		}
+		return told
 	}
 }

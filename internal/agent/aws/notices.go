@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"kip.elotl.co/internal/itzo"
 )
@@ -17,8 +17,16 @@ import (
 // Where the metadata service has notices
 // (docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html).
 const (
-	actionItem    = "spot/instance-action"
-	rebalanceItem = "events/recommendations/rebalance"
+	actionItem      = "spot/instance-action"
+	rebalanceItem   = "events/recommendations/rebalance"
+	maintenanceItem = "events/maintenance/scheduled"
+)
+
+const (
+	// maintenanceTime is how that item spells times.
+	maintenanceTime = "2 Jan 2006 15:04:05 MST"
+	// maintenanceMost is how many events are told on.
+	maintenanceMost = 10
 )
 
 // Notices gives what asks version 2 of the metadata service for notices; its
@@ -26,53 +34,89 @@ const (
 // long as its ctx lets it; the session's token is kept.
 func Notices(endpoint string) func(context.Context) (itzo.Notices, error) {
 	metadata := instanceMetadata(endpoint)
-	return func(ctx context.Context) (itzo.Notices, error) {
-		var notices itzo.Notices
-		action, err := itemIfAny(ctx, metadata, actionItem)
-		if err == nil && action != "" {
-			notices.Interruption, err = readAction(action)
+	return func(ctx context.Context) (notices itzo.Notices, err error) {
+		if notices.Interruption, err = ask(ctx, metadata, actionItem, readAction); err != nil {
+			return notices, err
 		}
-		if err != nil {
-			return itzo.Notices{}, err
+		if notices.Rebalance, err = ask(ctx, metadata, rebalanceItem, readRebalance); err != nil {
+			return notices, err
 		}
-		rebalance, err := itemIfAny(ctx, metadata, rebalanceItem)
-		if err == nil && rebalance != "" {
-			notices.Rebalance, err = readRebalance(rebalance)
-		}
+		notices.Maintenance, err = ask(ctx, metadata, maintenanceItem, readMaintenance)
 		return notices, err
 	}
 }
 
-// itemIfAny is empty where there is no such item.
-func itemIfAny(ctx context.Context, metadata *imds.Client, path string) (string, error) {
-	value, err := item(ctx, metadata, path)
-	var answer *awshttp.ResponseError
+// ask reads an item; the zero T where there is none.
+func ask[T any](ctx context.Context, metadata *imds.Client, path string, read func(text []byte) (T, error)) (T, error) {
+	var nothing T
+	text, err := item(ctx, metadata, path)
+	var answer *smithyhttp.ResponseError
 	if errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusNotFound {
-		return "", nil
+		return nothing, nil
 	}
-	return value, err
+	if err != nil || text == "" {
+		return nothing, err
+	}
+	out, err := read([]byte(text))
+	if err != nil {
+		return nothing, fmt.Errorf("reading the metadata's %s: %w", path, err)
+	}
+	return out, nil
 }
 
-func readAction(text string) (*itzo.Interruption, error) {
+func readAction(text []byte) (*itzo.Interruption, error) {
 	var notice itzo.Interruption
-	if err := json.Unmarshal([]byte(text), &notice); err != nil {
-		return nil, fmt.Errorf("reading the metadata's %s: %w", actionItem, err)
+	if err := json.Unmarshal(text, &notice); err != nil {
+		return nil, err
 	}
 	if notice.Action == "" || notice.Time.IsZero() {
-		return nil, fmt.Errorf("reading the metadata's %s: action or time is missing", actionItem)
+		return nil, errors.New("action or time is missing")
 	}
 	return &notice, nil
 }
 
-func readRebalance(text string) (*time.Time, error) {
+func readRebalance(text []byte) (*time.Time, error) {
 	var notice struct {
 		NoticeTime time.Time `json:"noticeTime"`
 	}
-	if err := json.Unmarshal([]byte(text), &notice); err != nil {
-		return nil, fmt.Errorf("reading the metadata's %s: %w", rebalanceItem, err)
+	if err := json.Unmarshal(text, &notice); err != nil {
+		return nil, err
 	}
 	if notice.NoticeTime.IsZero() {
-		return nil, fmt.Errorf("reading the metadata's %s: noticeTime is missing", rebalanceItem)
+		return nil, errors.New("noticeTime is missing")
 	}
 	return &notice.NoticeTime, nil
+}
+
+// readMaintenance leaves out what is over, or will not be.
+func readMaintenance(text []byte) ([]itzo.Maintenance, error) {
+	var told []struct{ Code, Description, State, NotBefore, NotAfter string }
+	if err := json.Unmarshal(text, &told); err != nil {
+		return nil, err
+	}
+	var events []itzo.Maintenance
+	for _, t := range told {
+		if t.State != "" && t.State != "active" || len(events) == maintenanceMost {
+			continue
+		}
+		event := itzo.Maintenance{Code: t.Code, Description: t.Description}
+		if event.Code == "" {
+			return nil, errors.New("an event has no code")
+		}
+		for _, at := range []struct {
+			text string
+			into *time.Time
+		}{{t.NotBefore, &event.NotBefore}, {t.NotAfter, &event.NotAfter}} {
+			if at.text == "" {
+				continue
+			}
+			when, err := time.Parse(maintenanceTime, at.text)
+			if err != nil {
+				return nil, err
+			}
+			*at.into = when.UTC()
+		}
+		events = append(events, event)
+	}
+	return events, nil
 }

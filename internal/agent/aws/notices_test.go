@@ -15,7 +15,9 @@ import (
 
 type only boot.Spec
 
-func (o only) BySourceIP(netip.Addr) (boot.Spec, imds.Role, bool) { return boot.Spec(o), imds.Primary, true }
+func (o only) BySourceIP(netip.Addr) (boot.Spec, imds.Role, bool) {
+	return boot.Spec(o), imds.Primary, true
+}
 
 // TestNotices: nothing, a recommendation, an interruption, as the metadata
 // service of version 2 tells them.
@@ -31,6 +33,10 @@ func TestNotices(t *testing.T) {
 	}
 	told.Rebalance = at
 	if got, err := ask(t.Context()); err != nil || got.Interruption != nil || got.Rebalance == nil || !got.Rebalance.Equal(at) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	told.Maintenance = []boot.Maintenance{{ID: "instance-event-1", Code: "system-reboot", Description: "scheduled reboot", NotBefore: at}}
+	if got, err := ask(t.Context()); err != nil || len(got.Maintenance) != 1 || got.Maintenance[0].Code != "system-reboot" || !got.Maintenance[0].NotBefore.Equal(at) || !got.Maintenance[0].NotAfter.IsZero() {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	told.Interruption = at
