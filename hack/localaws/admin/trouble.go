@@ -1,6 +1,9 @@
 package admin
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"kip.elotl.co/hack/localaws/world"
@@ -10,10 +13,23 @@ func (a *API) stopInstance(r *http.Request) (any, error) {
 	return struct{}{}, a.World.Stop(r.PathValue("id"))
 }
 
-func (a *API) putTrouble(r *http.Request) (any, error) {
-	var to world.Trouble
-	if err := decode(r, &to); err != nil {
+// patchTrouble changes what the request names.
+func (a *API) patchTrouble(r *http.Request) (any, error) {
+	var change json.RawMessage
+	if err := decode(r, &change); err != nil {
 		return nil, err
 	}
-	return to, a.World.Afflict(r.PathValue("id"), func(t *world.Trouble) { *t = to })
+	to := world.Trouble{}
+	known := json.NewDecoder(bytes.NewReader(change))
+	known.DisallowUnknownFields()
+	if err := known.Decode(&to); err != nil {
+		return nil, badRequest{fmt.Errorf("decode request: %w", err)}
+	}
+	return struct{}{}, a.World.Afflict(r.PathValue("id"), func(t *world.Trouble) {
+		_ = json.Unmarshal(change, t) // it has just been read once
+	})
+}
+
+func (a *API) killAgent(r *http.Request) (any, error) {
+	return struct{}{}, a.World.KillAgent(r.Context(), r.PathValue("id"))
 }

@@ -1,5 +1,7 @@
 package faults
 
+import "time"
+
 // HungBoot is a set of launches whose guests never get to the end of their boot:
 // the instance runs, and nothing in it answers. Each field is a pattern of
 // path.Match; empty means any.
@@ -30,4 +32,18 @@ func (s *Set) HangBoot(instanceType, zone string) bool {
 		return true
 	}
 	return false
+}
+
+// UnseenFor is how long after its launch no call but the launch shows an instance.
+func (s *Set) UnseenFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(s.plan.UnseenFor)
+}
+
+// MetadataDelay is how long each answer of the metadata service takes.
+func (s *Set) MetadataDelay() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(s.plan.MetadataDelay)
 }

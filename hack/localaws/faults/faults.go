@@ -36,6 +36,11 @@ type Plan struct {
 	Seed uint64 `json:"seed,omitempty"`
 	// HungBoots are guests that do not come up.
 	HungBoots []HungBoot `json:"hungBoots,omitempty"`
+	// UnseenFor is how long after its launch no call but the launch shows an
+	// instance.
+	UnseenFor Duration `json:"unseenFor,omitzero"`
+	// MetadataDelay is waited before each answer of the metadata service.
+	MetadataDelay Duration `json:"metadataDelay,omitzero"`
 }
 
 // Dry is a set of offerings without capacity. Each field is a pattern of
@@ -123,6 +128,9 @@ func (p Plan) Validate() error {
 		if err := q.validate(); err != nil {
 			return err
 		}
+	}
+	if p.UnseenFor < 0 || p.MetadataDelay < 0 {
+		return fmt.Errorf("a duration is negative: %s, %s", time.Duration(p.UnseenFor), time.Duration(p.MetadataDelay))
 	}
 	if slices.Contains(p.FullSubnets, "") {
 		return fmt.Errorf("a full subnet needs an id or a pattern")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kip.elotl.co/hack/localaws/admin"
 	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/world"
 )
@@ -30,9 +31,9 @@ TYPE is an instance type; * and ? match.`,
 	return cmd
 }
 
-// afflict replaces what EC2 tells of an instance.
-func (c *client) afflict(cmd *cobra.Command, id string, to world.Trouble) error {
-	return c.call(cmd.Context(), http.MethodPut, "instances/"+url.PathEscape(id)+"/trouble", nil, to, nil)
+// afflict changes fields of what EC2 tells of an instance, a world.Trouble.
+func (c *client) afflict(cmd *cobra.Command, id string, to map[string]any) error {
+	return c.call(cmd.Context(), http.MethodPatch, "instances/"+url.PathEscape(id)+"/trouble", nil, to, nil)
 }
 
 func impair(c *client) *cobra.Command {
@@ -42,7 +43,7 @@ func impair(c *client) *cobra.Command {
 		Example: "  localctl impair i-0123456789abcdef0 --system\n  localctl impair i-0123456789abcdef0   # they pass",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.afflict(cmd, args[0], to); err != nil {
+			if err := c.afflict(cmd, args[0], map[string]any{"systemImpaired": to.SystemImpaired, "instanceImpaired": to.InstanceImpaired}); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: system status check fails: %t, instance status check fails: %t\n", args[0], to.SystemImpaired, to.InstanceImpaired)
@@ -63,7 +64,7 @@ func maintain(c *client) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m.NotBefore = time.Now().Add(in).UTC().Truncate(time.Second)
-			if err := c.afflict(cmd, args[0], world.Trouble{Maintenance: []world.Maintenance{m}}); err != nil {
+			if err := c.afflict(cmd, args[0], map[string]any{"maintenance": []world.Maintenance{m}}); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s not before %s\n", args[0], m.Code, m.NotBefore.Format(time.RFC3339))
@@ -96,11 +97,74 @@ func rebalance(c *client) *cobra.Command {
 		Example: "  localctl rebalance i-0123456789abcdef0",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.afflict(cmd, args[0], world.Trouble{Rebalance: time.Now().UTC().Truncate(time.Second)}); err != nil {
+			if err := c.afflict(cmd, args[0], map[string]any{"rebalance": time.Now().UTC().Truncate(time.Second)}); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is told to rebalance\n", args[0])
 			return nil
+		},
+	}
+}
+
+func kill(c *client) *cobra.Command {
+	var req admin.KillRequest
+	cmd := &cobra.Command{
+		Use: "kill INSTANCE", Short: "End an instance as a failing host does",
+		Example: "  localctl kill i-0123456789abcdef0\n  localctl kill i-0123456789abcdef0 --unnoticed   # EC2 goes on calling it running",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.call(cmd.Context(), http.MethodPost, "instances/"+url.PathEscape(args[0])+"/kill", nil, req, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is killed\n", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&req.Unnoticed, "unnoticed", false, "EC2 goes on calling it running")
+	return cmd
+}
+
+func killAgent(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "kill-agent INSTANCE", Short: "Kill the agent of an instance; the instance starts another",
+		Example: "  localctl kill-agent i-0123456789abcdef0",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.call(cmd.Context(), http.MethodPost, "instances/"+url.PathEscape(args[0])+"/kill-agent", nil, struct{}{}, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the agent of %s is killed\n", args[0])
+			return nil
+		},
+	}
+}
+
+func unseen(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "unseen DURATION", Short: "Let no call but the launch show an instance for so long after its launch",
+		Example: "  localctl unseen 20s",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := time.ParseDuration(args[0])
+			if err != nil {
+				return err
+			}
+			return c.add(cmd, faults.Plan{UnseenFor: faults.Duration(d)}, "unseen: for %s after their launch", d)
+		},
+	}
+}
+
+func slowMetadata(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "slow-metadata DURATION", Short: "Let each answer of the instances' metadata service take so long",
+		Example: "  localctl slow-metadata 5s",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := time.ParseDuration(args[0])
+			if err != nil {
+				return err
+			}
+			return c.add(cmd, faults.Plan{MetadataDelay: faults.Duration(d)}, "slow-metadata: each answer takes %s", d)
 		},
 	}
 }
