@@ -29,7 +29,8 @@ func (c *Controller) watchStatus(ctx context.Context, s *scope) (outcome, error)
 	if !c.statuses.known(cell.UID) { // it is too young for a check to have been made
 		return outcome{after: c.statuses.later(cell.UID, every)}, nil
 	}
-	if wait := c.statuses.due(cell.UID); wait > 0 {
+	// What was planned before the class asked for more does not count.
+	if wait := c.statuses.due(cell.UID); wait > 0 && wait <= 2*every {
 		return outcome{after: wait}, nil
 	}
 	after := c.statuses.later(cell.UID, every)

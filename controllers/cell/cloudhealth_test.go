@@ -149,3 +149,15 @@ func TestStoppedBehindOurBack(t *testing.T) {
 	b.poke(cell)
 	b.unready(cell, v1beta1.ReasonInstanceGone, cell.Status.InstanceID)
 }
+
+// TestClassAsksTheCloudNow: a class that begins to ask the cloud need not wait
+// for the look that was planned without it.
+func TestClassAsksTheCloudNow(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass()
+	cell := b.ready(b.cell(withPod))
+	b.pokeAndWait(cell)
+	b.afflict(cell, world.Trouble{SystemImpaired: true})
+	edit(b, &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: b.name}}, func(class *v1beta1.CellClass) { byCloudAPI(600)(&class.Spec) })
+	b.trouble(cell, v1beta1.ConditionImpaired, "system status check")
+}

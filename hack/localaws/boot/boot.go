@@ -35,10 +35,10 @@ type Spec struct {
 	// Hangs: the guest never gets to the end of its boot.
 	Hangs bool
 	// Notices is asked whenever the guest is; nil: it is told nothing.
-	Notices func() Notices
+	Notices func() Notices `json:"-"`
 	// MetadataDelay is how long an answer of the metadata service takes now; nil:
 	// no time.
-	MetadataDelay func() time.Duration
+	MetadataDelay func() time.Duration `json:"-"`
 }
 
 // AwaitMetadata waits for as long as an answer of the metadata service takes.
