@@ -108,8 +108,9 @@ type CellSpec struct {
 	Routes []string `json:"routes,omitempty"`
 
 	// healthyTimeoutSeconds is how long the agent of a cell that was Ready may
-	// not answer before the cell is given up; 0 is for ever. For ever too where
-	// it is absent.
+	// not answer before the cell is given up, or, where the class has
+	// healthCheck.cloudAPI, its status checks may fail; 0 is for ever. The class's
+	// where it is absent, and for ever where that has none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	HealthyTimeoutSeconds *int32 `json:"healthyTimeoutSeconds,omitempty"`
@@ -227,8 +228,12 @@ type LaunchAttempt struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Authority string `json:"authority,omitempty"`
+	// runningTime is when the instance was first seen to run, where its agent
+	// takes long to answer.
+	// +optional
+	RunningTime *metav1.Time `json:"runningTime,omitempty"`
 	// code is the cloud's error code where the attempt failed, such as
-	// InsufficientInstanceCapacity, or InstanceTerminated.
+	// InsufficientInstanceCapacity, or InstanceTerminated, or BootTimeout.
 	// +optional
 	Code string `json:"code,omitempty"`
 	// +optional

@@ -124,6 +124,23 @@ type CellClassSpec struct {
 	// +optional
 	PowerOffAfter *metav1.Duration `json:"powerOffAfter,omitempty"`
 
+	// bootTimeout is how long the agent of a cell may take to answer from when
+	// its instance runs, such as "5m" or "90s". Then the instance is ended and
+	// another offering tried, once. "0" is for ever. At least 30s, at most a day.
+	// Bare metal types take 10 minutes and more.
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$|^0$')",message="must be a duration such as 5m or 90s, or 0 for no limit"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('30s') && duration(self) <= duration('24h'))",message="must be between 30s and 24h, or 0 for no limit"
+	// +optional
+	BootTimeout *metav1.Duration `json:"bootTimeout,omitempty"`
+
+	// healthCheck says what ready cells are given up by; by nothing but the end of
+	// their instances where it is absent.
+	// +optional
+	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
+
 	// extraSecurityGroups are the IDs of security groups that every cell is
 	// put into; the VPC's default group where there are none.
 	// +optional

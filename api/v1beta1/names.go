@@ -10,6 +10,10 @@ const (
 	// its Cells are.
 	Finalizer = "kip.elotl.co/finalizer"
 
+	// AnnotationNotices is on a Cell whose agent was told of the end of its
+	// instance: the agent's notices as JSON.
+	AnnotationNotices = "kip.elotl.co/notices"
+
 	// LabelCellClass is on the virtual node, the RuntimeClass and the Cells of a class.
 	LabelCellClass = "kip.elotl.co/cell-class"
 	// AnnotationLeaving is on a node that Kip has cordoned because its class does
@@ -83,6 +87,18 @@ const (
 	ConditionReady = "Ready"
 	// ConditionLaunched: the Cell's instance is launched.
 	ConditionLaunched = "Launched"
+	// ConditionBooted is of a Cell, and only there where it is False: an instance
+	// of it did not come up. The message has the end of its console.
+	ConditionBooted = "Booted"
+	// ConditionImpaired is of a Cell, and only there where it is True: EC2's status
+	// checks of its instance fail.
+	ConditionImpaired = "Impaired"
+	// ConditionMaintenance is of a Cell, and only there where it is True: EC2 is
+	// going to do something to its instance.
+	ConditionMaintenance = "MaintenanceScheduled"
+	// ConditionInterruption is of a Cell, and only there where it is True: its
+	// agent was told that the instance is, or may soon be, taken back.
+	ConditionInterruption = "InterruptionNotice"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
 	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
@@ -137,10 +153,16 @@ const (
 	ReasonNoCapacity          = "NoCapacity"
 	ReasonNoVolumes           = "NoVolumes"
 	ReasonWaitingForAgent     = "WaitingForAgent"
+	ReasonBootTimeout         = "BootTimeout"
+	ReasonBootFailed          = "BootFailed"
 	ReasonWrongIdentity       = "WrongIdentity"
 	ReasonAgentAnswers        = "AgentAnswers"
 	ReasonAgentSilent         = "AgentSilent"
 	ReasonInstanceGone        = "InstanceGone"
+	ReasonStatusCheckFailed   = "StatusCheckFailed"
+	ReasonMaintenance         = "MaintenanceScheduled"
+	ReasonInterrupted         = "Interrupted"
+	ReasonRebalance           = "RebalanceRecommended"
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"

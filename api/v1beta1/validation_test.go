@@ -190,6 +190,13 @@ func TestClassFields(t *testing.T) {
 		{"dns", object{"servers": []any{"10.96.0.10"}, "domain": "cluster.local."}, "spec.dns.domain"},
 		{"dns", object{"servers": []any{"10.96.0.10"}, "domain": ""}, "spec.dns.domain"},
 
+		{"bootTimeout", "0", ""},
+		{"bootTimeout", "30s", ""},
+		{"bootTimeout", "24h", ""},
+		{"bootTimeout", "29s", "must be between 30s and 24h"},
+		{"bootTimeout", "25h", "must be between 30s and 24h"},
+		{"bootTimeout", "5", "must be a duration such as 5m"},
+
 		{"maxPriceFactor", "1", ""},
 		{"maxPriceFactor", "1.0", ""},
 		{"maxPriceFactor", "12.75", ""},
@@ -410,7 +417,7 @@ func TestClassDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := class.Spec
-	if s.DefaultInstanceType != "t3.nano" || s.MaxPriceFactor != "5" || s.PowerOffAfter.Duration != 24*time.Hour || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
+	if s.DefaultInstanceType != "t3.nano" || s.MaxPriceFactor != "5" || s.PowerOffAfter.Duration != 24*time.Hour || s.BootTimeout.Duration != 5*time.Minute || s.DefaultVolumeSize.String() != "10Gi" || s.Capacity.Cpu().String() != "1k" ||
 		s.Capacity.Memory().String() != "4Ti" || s.Capacity.Pods().String() != "1k" || s.Capacity.StorageEphemeral().String() != "100Ti" {
 		t.Errorf("defaults %+v", s)
 	}

@@ -138,7 +138,7 @@ func serve(ctx context.Context, o *options) error {
 	prepared, stop := prepare(ctx, installer, runtime)
 	defer stop()
 	a, err := agent.New(agent.Config{Version: buildVersion(), Runtime: prepared, Host: files, Registries: registries(), Resync: resync,
-		PowerOffAfter: powerOff, Power: files.Power()})
+		PowerOffAfter: powerOff, Power: files.Power(), Notices: notices()})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,12 @@ func lastNumber(cell *v1beta1.Cell) int32 {
 
 func appendAttempt(cell *v1beta1.Cell, attempt v1beta1.LaunchAttempt) {
 	attempts := append(cell.Status.Attempts, attempt)
-	cell.Status.Attempts = attempts[max(0, len(attempts)-keptAttempts):]
+	for len(attempts) > keptAttempts {
+		// What did not come up is counted, so that is kept.
+		oldest := slices.IndexFunc(attempts, func(a v1beta1.LaunchAttempt) bool { return a.Code != codeBootTimeout || a.Fingerprint == "" })
+		attempts = slices.Delete(attempts, oldest, oldest+1)
+	}
+	cell.Status.Attempts = attempts
 }
 
 // failAttempt ends an attempt with the cloud's code and message.
@@ -83,7 +89,7 @@ func (c *Controller) backOff(cell *v1beta1.Cell, fingerprint string) time.Durati
 	delay, since := time.Duration(0), time.Time{}
 	for i := len(attempts) - 1; i >= 0; i-- {
 		switch {
-		case attempts[i].Fingerprint == "":
+		case attempts[i].Fingerprint == "", attempts[i].Code == codeBootTimeout:
 			continue
 		case attempts[i].EndTime == nil || attempts[i].Fingerprint != fingerprint:
 			return max(0, delay-c.Clock.Since(since))
@@ -104,7 +110,7 @@ func clientToken(cell *v1beta1.Cell, number int32) string {
 // fingerprint hashes what class and Cell put into a launch request, leaving out
 // what differs from attempt to attempt: what was refused, or did not live, in
 // one zone will hardly do in the next.
-func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
+func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass, document string) string {
 	request.ClientToken, request.UserData, request.Tags = "", nil, nil
 	request.InstanceType, request.SubnetID, request.Market = "", "", ""
 	request.CPUCredits, request.SpotMaxPrice = "", ""
@@ -112,7 +118,8 @@ func fingerprint(request cloud.LaunchRequest, class *v1beta1.CellClass) string {
 		Request    cloud.LaunchRequest
 		Class      types.UID
 		Generation int64
-	}{request, class.UID, class.Generation})
+		Document   string
+	}{request, class.UID, class.Generation, document})
 	if err != nil {
 		panic("a launch request cannot be encoded: " + err.Error())
 	}

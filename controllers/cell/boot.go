@@ -35,16 +35,21 @@ func (c *Controller) boot(ctx context.Context, s *scope) (outcome, error) {
 		c.agentAnswers(cell, *found.info)
 		c.stores.now(cell.UID) // what it fetched can go
 		c.probes.forget(cell.UID)
+		bootedUp(cell)
+		c.running.forget(cell.UID)
 		return proceed(), nil
-	case itzo.IsWrongIdentity(found.err):
+	case itzo.IsWrongIdentity(found.err) && !c.timedOut(s, attempt):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
 			fmt.Sprintf("what answers at %s is not this cell: %s", address, errtext.Of(found.err)))
-	case itzo.IsRefused(found.err):
+	case itzo.IsRefused(found.err) && !c.timedOut(s, attempt):
 		notReady(cell, v1beta1.ReasonWrongIdentity,
 			fmt.Sprintf("the agent at %s refuses this operator's certificate: %s", address, errtext.Of(found.err)))
 	case storeProblem(s) != nil:
 		notReady(cell, storeProblem(s).reason, storeProblem(s).message)
+	case c.timedOut(s, attempt):
+		return c.giveUpBoot(ctx, s, attempt, found.err)
 	case c.slowToBoot(cell):
+		c.noteRunning(cell, attempt)
 		notReady(cell, v1beta1.ReasonAgentSilent, c.silence(cell, address))
 	default:
 		notReady(cell, v1beta1.ReasonWaitingForAgent,

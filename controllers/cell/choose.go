@@ -46,8 +46,13 @@ func (c *Controller) choose(s *scope) (*choice, *problem) {
 	}
 	spec, rules, world := &s.cell.Spec, c.rules.of(index, s.class), c.world(s.class)
 	ask := cellspec.Ask(spec, s.class, c.Catalogue.Region)
+	others, avoids := avoiding(world, s.cell)
 	for {
-		found := selection.Select(rules, &ask, world, offeringsShown)
+		found := selection.Select(rules, &ask, others, offeringsShown)
+		if len(found) == 0 && avoids { // where one did not come up another may
+			others, avoids = elsewhere{World: world}, false
+			continue
+		}
 		if len(found) == 0 && cellspec.DefaultGivesWay(spec, &ask, rules, world) {
 			ask.Type = "" // the pod does not want the default type: another may do
 			continue

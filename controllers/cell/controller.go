@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -33,6 +33,7 @@ import (
 // Cloud is what this controller needs of the cloud.
 type Cloud interface {
 	cloud.Instances
+	cloud.Statuses
 	cloud.Routes
 	cloud.Parameters
 	cloud.Profiles
@@ -83,12 +84,15 @@ type Controller struct {
 	rules    *classRules
 	checks   *checks
 	// signs are the signs of life for agents that nobody asks.
-	signs    *checks
+	signs *checks
+	// statuses are the looks at what the cloud says of ready cells.
+	statuses *checks
 	calls    *launchCalls
 	probes   *prober
 	stores   *stores
 	roles    *roleIDs
 	renewals *renewals
+	running  *running
 }
 
 // New makes a Controller; SetupWithManager registers it.
@@ -103,11 +107,13 @@ func New(options Options) *Controller {
 		rules:    newClassRules(),
 		checks:   newChecks(options.Clock),
 		signs:    newChecks(options.Clock),
+		statuses: newChecks(options.Clock),
 		calls:    newLaunchCalls(options.Clock),
 		probes:   newProber(options.Agents, options.Clock),
 		stores:   newStores(options.Clock),
 		roles:    newRoleIDs(options.Clock),
 		renewals: newRenewals(options.Clock),
+		running:  newRunning(),
 	}
 }
 
@@ -142,6 +148,9 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	if !cell.DeletionTimestamp.IsZero() {
+		if err := c.heedLast(ctx, cell); err != nil {
+			return ctrl.Result{}, err
+		}
 		return c.terminate(ctx, cell)
 	}
 	if err := c.addFinalizer(ctx, cell); err != nil {
@@ -176,7 +185,7 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.signOfLife, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.heedNotices, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err
@@ -233,15 +242,20 @@ func (c *Controller) writeStatus(ctx context.Context, s *scope) error {
 
 // announce makes an event of a problem that is new, and of the agent's first answer.
 func (c *Controller) announce(s *scope) {
+	// Without a version of the Cell, equal events become one series.
+	about := &corev1.ObjectReference{APIVersion: v1beta1.GroupVersion.String(), Kind: "Cell", Name: s.cell.Name, UID: s.cell.UID}
+	wasBooted, booted := meta.FindStatusCondition(s.before.Status.Conditions, v1beta1.ConditionBooted), meta.FindStatusCondition(s.cell.Status.Conditions, v1beta1.ConditionBooted)
+	if booted != nil && (wasBooted == nil || wasBooted.Message != booted.Message) {
+		c.Events.Eventf(about, nil, corev1.EventTypeWarning, booted.Reason, "Boot", "%s", short(booted.Message))
+	}
+	c.announceTrouble(s, about)
 	was, is := readyCondition(s.before), readyCondition(s.cell)
 	if is == nil || (was != nil && was.Reason == is.Reason && was.Message == is.Message) {
 		return
 	}
-	// Without a version of the Cell, equal events become one series.
-	about := &corev1.ObjectReference{APIVersion: v1beta1.GroupVersion.String(), Kind: "Cell", Name: s.cell.Name, UID: s.cell.UID}
-	note := strings.ToValidUTF8(is.Message[:min(len(is.Message), maxMessage)], "") // an event takes no more
+	note := short(is.Message) // an event takes no more
 	switch is.Reason {
-	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent, v1beta1.ReasonTerminating:
+	case v1beta1.ReasonLaunching, v1beta1.ReasonWaitingForAgent, v1beta1.ReasonTerminating, v1beta1.ReasonBootTimeout:
 	case v1beta1.ReasonAgentAnswers:
 		c.Events.Eventf(about, nil, corev1.EventTypeNormal, is.Reason, "Boot", "%s", note)
 	default:

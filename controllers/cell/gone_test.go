@@ -160,6 +160,24 @@ func TestNotYetVisible(t *testing.T) {
 	}
 }
 
+// TestUnseenByFault: so it is where that lasts longer than the boot, and when the
+// operator dies meanwhile.
+func TestUnseenByFault(t *testing.T) {
+	b := newBench(t).start()
+	b.readyClass()
+	b.cloud.Spoil(t, faults.Plan{UnseenFor: faults.Duration(time.Hour)})
+	cell := b.ready(b.cell())
+	b.stop()
+	b.start()
+	b.clock.Advance(2 * readyCheckEvery)
+	b.pokeAndWait(cell)
+	b.wantOneLaunch(b.ready(cell))
+	b.cloud.Spoil(t, faults.Plan{})
+	b.clock.Advance(2 * readyCheckEvery)
+	b.pokeAndWait(cell)
+	b.wantOneLaunch(b.ready(cell))
+}
+
 // TestDeletedWithOpenAttempt: the operator died at the launch, and the Cell is
 // deleted before the next one starts.
 func TestDeletedWithOpenAttempt(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // as its spec allows: its instance may run and do nothing.
 func (c *Controller) watchHealth(ctx context.Context, s *scope) (outcome, error) {
 	cell, attempt := s.cell, openAttempt(s.cell)
-	patience := healthyTimeout(cell)
+	patience := agentPatience(s)
 	if patience == 0 || attempt == nil || !isReady(cell) {
 		return proceed(), nil
 	}
@@ -35,10 +35,32 @@ func (c *Controller) watchHealth(ctx context.Context, s *scope) (outcome, error)
 	return c.abandon(ctx, s, cloud.Instance{ID: cell.Status.InstanceID, State: cloud.StateRunning}, v1beta1.ReasonAgentLost, message)
 }
 
-// healthyTimeout is how long the agent may be silent; zero: for ever.
-func healthyTimeout(cell *v1beta1.Cell) time.Duration {
-	if cell.Spec.HealthyTimeoutSeconds == nil {
+// agentPatience is how long the agent may be silent; zero: for ever.
+func agentPatience(s *scope) time.Duration {
+	if byCloud(s.class) {
 		return 0
 	}
-	return time.Duration(*cell.Spec.HealthyTimeoutSeconds) * time.Second
+	return healthyTimeout(s)
+}
+
+// byCloud says whether the class's cells are given up by what the cloud says.
+func byCloud(class *v1beta1.CellClass) bool {
+	return class != nil && class.Spec.HealthCheck != nil && class.Spec.HealthCheck.CloudAPI != nil
+}
+
+// healthyTimeout is the Cell's, else the class's; zero: for ever.
+func healthyTimeout(s *scope) time.Duration {
+	seconds := s.cell.Spec.HealthyTimeoutSeconds
+	if seconds == nil && s.class != nil && s.class.Spec.HealthCheck != nil {
+		switch check := s.class.Spec.HealthCheck; {
+		case check.Status != nil:
+			seconds = &check.Status.HealthyTimeout
+		case check.CloudAPI != nil:
+			seconds = &check.CloudAPI.HealthyTimeout
+		}
+	}
+	if seconds == nil {
+		return 0
+	}
+	return time.Duration(*seconds) * time.Second
 }

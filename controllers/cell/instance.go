@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -43,6 +44,9 @@ func (c *Controller) watchInstance(ctx context.Context, s *scope) (outcome, erro
 		c.checks.later(s.cell.UID, every)
 		return outcome{}, fmt.Errorf("looking at instance %s: %w", s.cell.Status.InstanceID, err)
 	case instance.State == cloud.StatePending, instance.State == cloud.StateRunning:
+		if instance.State == cloud.StateRunning && !isReady(s.cell) {
+			c.running.note(s.cell, c.Clock.Now())
+		}
 		return outcome{after: c.checks.later(s.cell.UID, every)}, nil
 	}
 	return c.lost(ctx, s, instance)
@@ -68,6 +72,10 @@ func (c *Controller) abandon(ctx context.Context, s *scope, instance cloud.Insta
 	c.sayLeft(s, c.endParameters(ctx, s.cell, instance.ID))
 	c.probes.forget(s.cell.UID)
 	c.stores.forget(s.cell.UID)
+	c.statuses.forget(s.cell.UID)
+	for _, kind := range []string{v1beta1.ConditionImpaired, v1beta1.ConditionMaintenance} {
+		meta.RemoveStatusCondition(&s.cell.Status.Conditions, kind)
+	}
 	if reached(s.cell, v1beta1.CellReady) && s.cell.Spec.PodRef != nil {
 		notReady(s.cell, reason, message)
 		return stop(), nil
@@ -95,6 +103,14 @@ type checks struct {
 
 func newChecks(c clock.PassiveClock) *checks {
 	return &checks{clock: c, next: map[types.UID]time.Time{}}
+}
+
+// known says whether a look has been planned.
+func (c *checks) known(uid types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.next[uid]
+	return ok
 }
 
 // due is how long the next look has time; zero: it is due.

@@ -34,6 +34,9 @@ func (c *Controller) ensureInstance(ctx context.Context, s *scope) (outcome, err
 	}
 	attempt := openAttempt(s.cell)
 	if attempt == nil {
+		if c.hopeless(s) {
+			return stopAndLookAfter(bootFailedAgain), nil
+		}
 		if wait := c.Cloud.LaunchDelay(); wait > 0 {
 			return c.waitForTurn(s, wait), nil
 		}
@@ -97,7 +100,7 @@ func (c *Controller) openAttempt(ctx context.Context, s *scope) (outcome, error)
 		notLaunched(s.cell, reason, fmt.Sprintf("CellClass %q: %s", s.class.Name, text))
 		return stop(), nil
 	}
-	attempt.Fingerprint = fingerprint(request, s.class)
+	attempt.Fingerprint = fingerprint(request, s.class, s.document)
 	if wait := c.backOff(s.cell, attempt.Fingerprint); wait > 0 {
 		c.capacity.Released(s.cell.UID)
 		return stopAndLookAfter(wait), nil
@@ -257,5 +260,5 @@ func (c *Controller) recordInstance(cell *v1beta1.Cell, instance cloud.Instance)
 // gone says whether the cell had its instance and lost it for good.
 func gone(cell *v1beta1.Cell) bool {
 	reason := readyReason(cell)
-	return reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonAgentLost || reason == v1beta1.ReasonPoweredOff
+	return reason == v1beta1.ReasonInstanceGone || reason == v1beta1.ReasonAgentLost || reason == v1beta1.ReasonStatusCheckFailed || reason == v1beta1.ReasonPoweredOff
 }

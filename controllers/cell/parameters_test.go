@@ -208,7 +208,7 @@ func TestOwnAgent(t *testing.T) {
 // no old ones beside them.
 func TestAnotherLayout(t *testing.T) {
 	b := newBench(t, silent).start()
-	b.readyClass(storing)
+	b.readyClass(storing, bootWithin(0))
 	cell := b.cell()
 	b.booting(cell)
 	b.waitForParameters(1)

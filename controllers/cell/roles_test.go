@@ -165,7 +165,7 @@ func TestParametersTooLarge(t *testing.T) {
 // and looked at less and less often.
 func TestSlowCellIsLeftAlone(t *testing.T) {
 	b := newBench(t, silent).start()
-	b.readyClass(storing)
+	b.readyClass(storing, bootWithin(0))
 	cell := b.cell()
 	b.booting(cell)
 	b.waitForParameters(1)

@@ -43,7 +43,7 @@ func whyEnded(s *scope, instance cloud.Instance) (reason, more string) {
 // enough; whether this one answers does not matter here.
 func (c *Controller) signOfLife(ctx context.Context, s *scope) (outcome, error) {
 	cell, attempt := s.cell, openAttempt(s.cell)
-	if attempt == nil || !isReady(cell) || healthyTimeout(cell) > 0 {
+	if attempt == nil || !isReady(cell) || agentPatience(s) > 0 {
 		return proceed(), nil
 	}
 	if wait := c.signs.due(cell.UID); wait > 0 {

@@ -68,6 +68,23 @@ func (p *prober) mostAreSilent(after time.Time) bool {
 	return watched >= fewestToCompare && 2*silent > watched
 }
 
+// cutOff says whether most of the watched agents are silent: then a silence says
+// more of the operator's own network than of any cell.
+func (p *prober) cutOff() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	watched, silent := 0, 0
+	for _, each := range p.probes {
+		if each.asked.patience > 0 && !each.found.lost {
+			watched++
+			if !each.silence.failed.IsZero() {
+				silent++
+			}
+		}
+	}
+	return watched >= fewestToCompare && 2*silent > watched
+}
+
 // keptInSilence is how many cells are not given up, because most are silent.
 func (p *prober) keptInSilence() float64 {
 	p.mu.Lock()

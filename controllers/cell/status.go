@@ -73,7 +73,7 @@ func phaseOf(cell *v1beta1.Cell) v1beta1.CellPhase {
 	switch {
 	case !cell.DeletionTimestamp.IsZero():
 		return v1beta1.CellTerminating
-	case gone(cell):
+	case gone(cell), readyReason(cell) == v1beta1.ReasonBootFailed:
 		return v1beta1.CellFailed
 	case isReady(cell):
 		return v1beta1.CellReady

@@ -20,6 +20,9 @@ const (
 	// catalogueRetry is for the time before instance types are known; the
 	// class, which waits for them too, says when they are.
 	catalogueRetry = 5 * time.Second
+	// bootFailedAgain is how often it is looked whether the cloud-init document of
+	// a Cell has changed none of whose instances came up.
+	bootFailedAgain = time.Minute
 	// sayTurnAfter is how long a Cell may wait for the rate limit before it says so.
 	sayTurnAfter = 5 * time.Second
 	// atOnce asks for another look without an event.
@@ -72,6 +75,15 @@ const (
 // least that a class may have its cells wait before they power themselves off is
 // 2 minutes.
 const signEvery = 30 * time.Second
+
+// How often the cloud is asked how it sees a ready cell: one that is given up by
+// that, and one of which it may only tell what is scheduled. Status checks are
+// made every minute
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-system-instance-status-check.html).
+const (
+	statusEvery    = 30 * time.Second
+	scheduledEvery = 5 * time.Minute
+)
 
 // routeRetry is when routes are tried again that another has, or that the cloud
 // refused: it takes a person.

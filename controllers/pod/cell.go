@@ -207,7 +207,7 @@ func cellState(cell *v1beta1.Cell) cellStateKind {
 		return cellEnding
 	case ready == nil:
 		return cellNotReady
-	case ready.Reason == v1beta1.ReasonInstanceGone, ready.Reason == v1beta1.ReasonAgentLost, ready.Reason == v1beta1.ReasonPoweredOff:
+	case ready.Reason == v1beta1.ReasonInstanceGone, ready.Reason == v1beta1.ReasonAgentLost, ready.Reason == v1beta1.ReasonStatusCheckFailed, ready.Reason == v1beta1.ReasonPoweredOff:
 		return cellLost
 	case ready.Status == metav1.ConditionTrue:
 		return cellReady

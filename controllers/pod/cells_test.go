@@ -37,6 +37,8 @@ type hollow struct {
 	stop    func()
 	// refuses, when set, is what the agent has against pods beside its own checks.
 	refuses atomic.Pointer[func(*corev1.Pod) field.ErrorList]
+	// notices is what its metadata service tells of its end.
+	notices atomic.Pointer[itzo.Notices]
 }
 
 // freeAddress listens on the agent's port of a random loopback address.
@@ -74,7 +76,7 @@ func newHollow(t *testing.T, ca *pki.CA, id pki.CellID) *hollow {
 
 func (h *hollow) serve(t *testing.T, listener net.Listener) {
 	t.Helper()
-	a, err := agent.New(agent.Config{Version: "test", Runtime: h.runtime, Host: h.host, HostIP: h.ip, Check: h.check})
+	a, err := agent.New(agent.Config{Version: "test", Runtime: h.runtime, Host: h.host, HostIP: h.ip, Check: h.check, Notices: h.told})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +92,13 @@ func (h *hollow) serve(t *testing.T, listener net.Listener) {
 		cancel()
 		<-done
 	})
+}
+
+func (h *hollow) told(context.Context) (itzo.Notices, error) {
+	if notices := h.notices.Load(); notices != nil {
+		return *notices, nil
+	}
+	return itzo.Notices{}, nil
 }
 
 func (h *hollow) check(pod *corev1.Pod) field.ErrorList {

@@ -218,10 +218,15 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	switch {
 	case seen.reply == nil:
 		return c.awaitAgent(ctx, s, seen)
+	case seen.reply.PodUID == "" && !dispatched(s.pod) && seen.reply.Notices != nil && seen.reply.Notices.Interruption != nil:
+		return c.beforeIt(ctx, s, seen.reply.Notices)
 	case seen.reply.PodUID == "":
 		return c.dispatch(ctx, s, agent, seen)
 	case !seen.silent.IsZero():
 		return c.silent(ctx, s, seen, seen.silent.Add(silenceTime))
+	}
+	if err := c.tellNotices(ctx, s, seen.reply.Notices); err != nil {
+		return ctrl.Result{}, err
 	}
 	if left := c.settling(s.pod, seen); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil

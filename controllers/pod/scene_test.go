@@ -256,13 +256,18 @@ func (s *scene) bootAs(p *corev1.Pod, identity func(pki.CellID) pki.CellID, prep
 // setReady writes the Cell's status with this condition.
 func (s *scene) setReady(cell *v1beta1.Cell, status metav1.ConditionStatus, reason, message string) {
 	s.t.Helper()
+	s.setCondition(cell, metav1.Condition{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: message})
+}
+
+func (s *scene) setCondition(cell *v1beta1.Cell, condition metav1.Condition) {
+	s.t.Helper()
 	s.eventually("the Cell's status is written", func() error {
 		fresh := &v1beta1.Cell{}
 		if err := cluster.admin.Get(context.Background(), client.ObjectKeyFromObject(cell), fresh); err != nil {
 			return err
 		}
 		cell.ResourceVersion = fresh.ResourceVersion
-		meta.SetStatusCondition(&cell.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionReady, Status: status, Reason: reason, Message: message})
+		meta.SetStatusCondition(&cell.Status.Conditions, condition)
 		return cluster.admin.Status().Update(context.Background(), cell)
 	})
 }

@@ -33,7 +33,7 @@ const workers = 50
 // The operator's own identity:
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=kip.elotl.co,resources=cells,verbs=get;list;watch;create;delete;patch
 // +kubebuilder:rbac:groups=kip.elotl.co,resources=cellclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 

@@ -154,6 +154,7 @@ func (c *Controller) lost(ctx context.Context, s *scope, message string) error {
 	}
 	notReadyConditions(status, s.pod, reason, message, c.Clock.Now())
 	sandboxEnds(status, c.Clock.Now())
+	disrupted(status, s.pod, message, c.Clock.Now())
 	if err := c.writeProblem(ctx, s, status); err != nil {
 		return err
 	}

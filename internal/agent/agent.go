@@ -35,6 +35,8 @@ type Config struct {
 	// powers itself off, by Power; 0: for ever.
 	PowerOffAfter time.Duration
 	Power         Power
+	// Notices asks what the cloud has told of the cell's end; nil: nobody can be asked.
+	Notices func(context.Context) (itzo.Notices, error)
 }
 
 // Agent runs one pod.

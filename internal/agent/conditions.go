@@ -122,6 +122,7 @@ func (m *machine) conditions(now time.Time, status *corev1.PodStatus) []corev1.P
 	}
 	conditions[2].Type, conditions[3].Type = corev1.PodReady, corev1.ContainersReady
 	conditions = append(conditions, m.resizeConditions()...)
+	conditions = append(conditions, m.disruption()...)
 	for i := range conditions {
 		condition := &conditions[i]
 		condition.ObservedGeneration = m.rec.Pod.Generation

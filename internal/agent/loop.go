@@ -27,6 +27,7 @@ func (a *Agent) Run(ctx context.Context) {
 	a.work.Go(func() { a.watch(ctx) })
 	a.work.Go(func() { a.upkeep(ctx) })
 	a.work.Go(func() { a.endInSilence(ctx) })
+	a.work.Go(func() { a.watchNotices(ctx) })
 	for ctx.Err() == nil {
 		a.sleep(ctx, a.sync(ctx))
 	}

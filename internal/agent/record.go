@@ -35,6 +35,8 @@ type record struct {
 	// SilentFor is how long the operator had been silent when the pod was ended
 	// for that; 0: it was not.
 	SilentFor time.Duration `json:"silentFor,omitempty"`
+	// Interrupted is the notice for which the pod was ended; nil: it was not.
+	Interrupted *itzo.Interruption `json:"interrupted,omitempty"`
 	// ResizePending: the newest version of the pod asks for other resources than
 	// it runs with, which are those of Pod.
 	ResizePending bool `json:"resizePending,omitempty"`

@@ -70,6 +70,7 @@ func (m *machine) status(now time.Time) corev1.PodStatus {
 	m.noteOverdue(&status)
 	m.noteEvicted(&status)
 	m.noteSilent(&status)
+	m.noteInterrupted(&status)
 	status.Conditions = m.conditions(now, &status)
 	return status
 }

@@ -12,6 +12,7 @@ import (
 // Cloud is all of the port; its users take the part that they need.
 type Cloud interface {
 	Instances
+	Statuses
 	Images
 	Networks
 	Routes
@@ -36,6 +37,10 @@ type Instances interface {
 	// know it: for some seconds after Launch that may only mean "not yet".
 	// Calls at about the same time share one request.
 	Instance(ctx context.Context, id string) (Instance, error)
+	// Console is the end of what the instance has written to its console, as it
+	// is: at most 64 KiB of any bytes. Empty where there is nothing yet.
+	// KindNotFound when the instance is not known.
+	Console(ctx context.Context, id string) ([]byte, error)
 	// FindByToken describes the instance that a ClientToken launched,
 	// terminated ones included; KindNotFound when there is none, or not yet.
 	FindByToken(ctx context.Context, token string) (Instance, error)

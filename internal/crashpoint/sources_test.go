@@ -45,7 +45,7 @@ func effects() map[string]string {
 func leaves(call string) bool {
 	const (
 		out      = `(\bCloud|\bagent)\.\w+$|(\bClient|\bStatus\(\)|\bCoreV1\(\)\..*)\.(Create\w*|Update\w*|Patch|Delete\w*|Evict\w*)$`
-		harmless = `\bCloud\.(Find\w*|Instance\w*|SecretsBelow|RouteTables|\w+Delay)$|` +
+		harmless = `\bCloud\.(Find\w*|Instance\w*|SecretsBelow|RouteTables|Console|Status|\w+Delay)$|` +
 			`\bagent\.(Info|Status|Poll|Generation|Logs|Ping|Handshake)$|\.CreateToken$`
 	)
 	return regexp.MustCompile(out).MatchString(call) && !regexp.MustCompile(harmless).MatchString(call)

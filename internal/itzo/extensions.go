@@ -105,6 +105,9 @@ type StatusReply struct {
 	// LastEvent is the number of the last event; 0 when there was none, or the
 	// agent tells none.
 	LastEvent int64 `json:"lastEvent,omitempty"`
+	// Notices are what the cloud has told the cell of its end; nil: it has not
+	// answered yet, or the agent does not ask.
+	Notices *Notices `json:"notices,omitempty"`
 }
 
 // StopRequest is the body of stop.

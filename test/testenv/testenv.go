@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -183,6 +184,11 @@ func (e *Env) RunDry(ctx context.Context, instanceType string) (wet func(context
 // SetFaults says all that goes wrong in the emulated cloud from now on.
 func (e *Env) SetFaults(ctx context.Context, plan faults.Plan) error {
 	return e.tellAdmin(ctx, http.MethodPut, "faults", plan)
+}
+
+// Interrupt takes a Spot instance back: its metadata says so at once, and it ends when the time of the notice is over.
+func (e *Env) Interrupt(ctx context.Context, instanceID string, notice time.Duration) error {
+	return e.tellAdmin(ctx, http.MethodPost, "instances/"+url.PathEscape(instanceID)+"/kill", admin.KillRequest{Spot: true, Notice: faults.Duration(notice)})
 }
 
 func (e *Env) tellAdmin(ctx context.Context, method, path string, what any) error {

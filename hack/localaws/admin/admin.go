@@ -42,6 +42,9 @@ type API struct {
 //	GET  counts                           instances by state, and live ones
 //	GET  instances                        every instance, whether EC2 shows it yet or not
 //	POST instances/{id}/kill              a KillRequest: end one behind EC2's back
+//	POST instances/{id}/stop              stop one behind EC2's caller's back
+//	POST instances/{id}/kill-agent        kill its agent; another is started as on any cell
+//	PATCH instances/{id}/trouble          fields of a world.Trouble: what EC2 tells of one
 //	GET  instances/{id}/credentials       those of its role, as its metadata service gives them
 //	GET  parameters                       of the Parameter Store, without their values
 //	GET  roles                            with their instance profiles and policies
@@ -61,14 +64,19 @@ func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Prefix+"healthz", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "ok\n") })
 	for pattern, h := range map[string]func(*http.Request) (any, error){
-		"GET " + Prefix + "spec":                 a.spec,
-		"GET " + Prefix + "counts":               a.counts,
-		"GET " + Prefix + "instances":            a.instances,
-		"POST " + Prefix + "instances/{id}/kill": a.kill,
-		"GET " + Prefix + "journal":              a.journal,
-		"GET " + Prefix + "parameters":           a.parameters,
-		"GET " + Prefix + "roles":                a.roles,
-		"PUT " + Prefix + "roles/{name}":         a.putRole,
+		"GET " + Prefix + "spec":                     a.spec,
+		"GET " + Prefix + "counts":                   a.counts,
+		"GET " + Prefix + "instances":                a.instances,
+		"POST " + Prefix + "instances/{id}/kill":     a.kill,
+		"POST " + Prefix + "instances/{id}/stop":     a.stopInstance,
+		"PATCH " + Prefix + "instances/{id}/trouble": a.patchTrouble,
+
+		"POST " + Prefix + "instances/{id}/kill-agent": a.killAgent,
+
+		"GET " + Prefix + "journal":      a.journal,
+		"GET " + Prefix + "parameters":   a.parameters,
+		"GET " + Prefix + "roles":        a.roles,
+		"PUT " + Prefix + "roles/{name}": a.putRole,
 
 		"GET " + Prefix + "instances/{id}/credentials": a.credentials,
 		"GET " + Prefix + "faults":                     a.getFaults,
@@ -228,12 +236,17 @@ type KillRequest struct {
 	Unnoticed bool `json:"unnoticed,omitempty"`
 	// Spot makes it a Spot interruption; otherwise it is a failure of the host.
 	Spot bool `json:"spot,omitempty"`
+	// Notice is how long before that the instance is told of a Spot interruption.
+	Notice faults.Duration `json:"notice,omitzero"`
 }
 
 func (a *API) kill(r *http.Request) (any, error) {
 	var req KillRequest
 	if err := decode(r, &req); err != nil {
 		return nil, err
+	}
+	if req.Spot && req.Notice > 0 {
+		return struct{}{}, a.World.Interrupt(r.PathValue("id"), time.Duration(req.Notice))
 	}
 	reason := world.InternalError
 	if req.Spot {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // Spec is what a back end needs to bring one instance up. It holds what EC2
@@ -31,6 +32,32 @@ type Spec struct {
 	UserData           []byte
 	InstanceProfileARN string
 	Metadata           MetadataOptions
+	// Hangs: the guest never gets to the end of its boot.
+	Hangs bool
+	// Notices is asked whenever the guest is; nil: it is told nothing.
+	Notices func() Notices `json:"-"`
+	// MetadataDelay is how long an answer of the metadata service takes now; nil:
+	// no time.
+	MetadataDelay func() time.Duration `json:"-"`
+}
+
+// AwaitMetadata waits for as long as an answer of the metadata service takes.
+func (s Spec) AwaitMetadata(ctx context.Context) error {
+	if s.MetadataDelay == nil {
+		return nil
+	}
+	delay := s.MetadataDelay()
+	if delay <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // MetadataOptions are RunInstances' MetadataOptions after defaulting.
@@ -63,6 +90,13 @@ type Machine interface {
 	Stop(ctx context.Context) error
 	// Console is the end of what the guest wrote to its console, at most 64 KiB.
 	Console() []byte
+}
+
+// AgentKiller is a Machine whose agent can be killed.
+type AgentKiller interface {
+	// KillAgent ends the agent as SIGKILL does. What starts agents on the machine
+	// starts another.
+	KillAgent(ctx context.Context) error
 }
 
 // ErrGone is Recover's answer for a machine of which nothing runs any more.

@@ -18,6 +18,7 @@ type statusXML struct {
 	ID       string     `xml:"instanceId"`
 	Zone     string     `xml:"availabilityZone"`
 	ZoneID   string     `xml:"availabilityZoneId"`
+	Events   []eventXML `xml:"eventsSet>item"`
 	State    stateXML   `xml:"instanceState"`
 	System   summaryXML `xml:"systemStatus"`
 	Instance summaryXML `xml:"instanceStatus"`
@@ -50,38 +51,23 @@ func (s *Server) describeInstanceStatus(_ context.Context, c *Call) (response, e
 	out := &describeStatusResponse{NextToken: next}
 	for _, i := range found {
 		p := s.placement(i)
-		out.Statuses = append(out.Statuses, statusXML{ID: i.ID, Zone: p.Zone, ZoneID: p.ZoneID, State: stateXML(i.State), System: reachability(i), Instance: reachability(i)})
+		out.Statuses = append(out.Statuses, statusXML{ID: i.ID, Zone: p.Zone, ZoneID: p.ZoneID, Events: scheduled(i), State: stateXML(i.State), System: systemStatus(i), Instance: instanceStatus(i)})
 	}
 	return out, nil
 }
 
 // statusFields are DescribeInstanceStatus' filters. It has none for tags.
 func (s *Server) statusFields() fields[instance] {
-	status := one(func(i instance) string { return reachability(i).Status })
-	reachable := func(i instance) []string {
-		var out []string
-		for _, d := range reachability(i).Details {
-			out = append(out, d.Status)
-		}
-		return out
-	}
 	return fields[instance]{
 		"availability-zone":            one(func(i instance) string { return i.Zone }),
 		"availability-zone-id":         one(func(i instance) string { return s.placement(i).ZoneID }),
 		"instance-state-code":          one(func(i instance) string { return itoa(i.State.Code) }),
 		"instance-state-name":          one(func(i instance) string { return i.State.Name }),
-		"instance-status.status":       status,
-		"instance-status.reachability": reachable,
-		"system-status.status":         status,
-		"system-status.reachability":   reachable,
+		"instance-status.status":       one(func(i instance) string { return instanceStatus(i).Status }),
+		"instance-status.reachability": func(i instance) []string { return reachable(instanceStatus(i)) },
+		"system-status.status":         one(func(i instance) string { return systemStatus(i).Status }),
+		"system-status.reachability":   func(i instance) []string { return reachable(systemStatus(i)) },
 	}
-}
-
-func reachability(i *world.Instance) summaryXML {
-	if i.State != world.Running {
-		return summaryXML{Status: "not-applicable"}
-	}
-	return summaryXML{Status: "ok", Details: []reachableItem{{Name: "reachability", Status: "passed"}}}
 }
 
 type attributeResponse struct {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -55,7 +56,7 @@ func (s *Set) Full(subnet string) bool {
 }
 
 // Add puts more over what goes wrong: a quota takes the place of the one of
-// the same group and market, all else is added.
+// the same group and market, and a duration of that before, all else is added.
 func (s *Set) Add(more Plan) error {
 	if err := more.Validate(); err != nil {
 		return err
@@ -73,6 +74,8 @@ func (s *Set) Add(more Plan) error {
 	p.Errors = append(p.Errors, more.Errors...)
 	p.LostReplies = append(p.LostReplies, more.LostReplies...)
 	p.Delays = append(p.Delays, more.Delays...)
+	p.HungBoots = append(p.HungBoots, more.HungBoots...)
+	p.UnseenFor, p.MetadataDelay = cmp.Or(more.UnseenFor, p.UnseenFor), cmp.Or(more.MetadataDelay, p.MetadataDelay)
 	s.plan = p
 	return nil
 }

@@ -34,6 +34,13 @@ type Plan struct {
 	Delays []Delay `json:"delays,omitempty"`
 	// Seed decides which calls are among the per cent that are spoilt.
 	Seed uint64 `json:"seed,omitempty"`
+	// HungBoots are guests that do not come up.
+	HungBoots []HungBoot `json:"hungBoots,omitempty"`
+	// UnseenFor is how long after its launch no call but the launch shows an
+	// instance.
+	UnseenFor Duration `json:"unseenFor,omitzero"`
+	// MetadataDelay is waited before each answer of the metadata service.
+	MetadataDelay Duration `json:"metadataDelay,omitzero"`
 }
 
 // Dry is a set of offerings without capacity. Each field is a pattern of
@@ -114,10 +121,16 @@ func (p Plan) Validate() error {
 		patterns, counts = append(patterns, d.Action), append(counts, d.Count)
 		percents = append(percents, d.Percent)
 	}
+	for _, h := range p.HungBoots {
+		patterns, counts = append(patterns, h.InstanceType, h.Zone), append(counts, h.Count)
+	}
 	for _, q := range p.Quotas {
 		if err := q.validate(); err != nil {
 			return err
 		}
+	}
+	if p.UnseenFor < 0 || p.MetadataDelay < 0 {
+		return fmt.Errorf("a duration is negative: %s, %s", time.Duration(p.UnseenFor), time.Duration(p.MetadataDelay))
 	}
 	if slices.Contains(p.FullSubnets, "") {
 		return fmt.Errorf("a full subnet needs an id or a pattern")
@@ -177,6 +190,7 @@ func (p Plan) clone() Plan {
 	p.Errors = append([]Refusal(nil), p.Errors...)
 	p.LostReplies = append([]Loss(nil), p.LostReplies...)
 	p.Delays = append([]Delay(nil), p.Delays...)
+	p.HungBoots = append([]HungBoot(nil), p.HungBoots...)
 	limits := make(map[string]int, len(p.VCPULimits))
 	for k, v := range p.VCPULimits {
 		limits[k] = v

@@ -153,6 +153,7 @@ func boot(ctx context.Context, procs *processes, c *console) {
 		c.printf("user data: %v", err)
 	}
 	c.printf("user data read: %d files, %d users, %d scripts", len(cfg.Files), len(cfg.Users), len(cfg.Scripts))
+	hang(ctx, c)
 	s := newSystem(procs, out, c.printf)
 	s.apply(ctx, cfg)
 	if ctx.Err() != nil {

@@ -1,8 +1,10 @@
 package imds
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,5 +85,23 @@ func TestVersionsShowTheSame(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSlow: an answer takes as long as it is told to, and nobody is held up who
+// does not wait for it.
+func TestSlow(t *testing.T) {
+	spec := specFor("i-1", "10.0.0.5", "10.0.0.6")
+	ctx, cancel := context.WithCancel(t.Context())
+	spec.MetadataDelay = func() time.Duration {
+		cancel()
+		return time.Hour
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPut, "/latest/api/token", nil)
+	r.RemoteAddr = "10.0.0.5:40000"
+	w := httptest.NewRecorder()
+	New(fleet{spec}, time.Now).ServeHTTP(w, r)
+	if w.Body.Len() > 0 {
+		t.Errorf("answered %s", w.Body)
 	}
 }

@@ -110,6 +110,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden)
 		return
 	}
+	if spec.AwaitMetadata(r.Context()) != nil {
+		return // nobody waits any more
+	}
 	setTTL(r.Context(), fullTTL)
 	switch r.Method {
 	case http.MethodPut:

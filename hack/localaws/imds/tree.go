@@ -42,6 +42,7 @@ func tree(spec boot.Spec) map[string]string {
 	if spec.InstanceProfileARN != "" {
 		t["meta-data/iam/info"] = document(map[string]string{"Code": "Success", "InstanceProfileArn": spec.InstanceProfileARN})
 	}
+	addNotices(t, spec)
 	if len(spec.UserData) > 0 {
 		t["user-data"] = string(spec.UserData)
 	}

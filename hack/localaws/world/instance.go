@@ -84,6 +84,7 @@ type Instance struct {
 	Tags, InterfaceTags                   map[string]string
 	// KeepInterface leaves the interface behind when the instance ends.
 	KeepInterface bool
+	Trouble       Trouble
 }
 
 // Volume is an EBS volume made with its instance.

@@ -195,7 +195,7 @@ func (w *World) spec(i *Instance) boot.Spec {
 		InstanceID: i.ID, InstanceType: i.InstanceType, ImageID: i.ImageID, Architecture: i.Architecture,
 		Region: w.Catalog.Region, Zone: i.Zone, VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB, GPUs: gpus, Neurons: neurons,
 		PrivateIPs: i.PrivateIPs, SubnetCIDR: subnet.CIDR, MAC: i.MAC,
-		UserData: i.UserData, InstanceProfileARN: i.ProfileARN, Metadata: i.Metadata,
+		UserData: i.UserData, InstanceProfileARN: i.ProfileARN, Metadata: i.Metadata, Notices: w.notices(i.ID), MetadataDelay: w.metadataDelay(),
 	}
 }
 

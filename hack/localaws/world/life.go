@@ -34,7 +34,7 @@ func (w *World) boot(s *slot) (boot.Machine, error) {
 		case <-ctx.Done():
 		}
 	}()
-	return w.Backend.Start(ctx, w.spec(w.current(s)))
+	return w.Backend.Start(ctx, w.bootSpec(w.current(s)))
 }
 
 func (w *World) slot(id string) *slot {

@@ -192,7 +192,7 @@ func (w *World) Instances() []*Instance {
 }
 
 func (w *World) visible(i *Instance, now time.Time) bool {
-	if now.Sub(i.LaunchTime) < w.ConsistencyDelay {
+	if now.Sub(i.LaunchTime) < w.unseenFor() {
 		return false
 	}
 	return !w.expired(i, now)

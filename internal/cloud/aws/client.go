@@ -72,6 +72,7 @@ type Client struct {
 	pageSize  int32
 	describes *batcher[cloud.Instance]
 	ends      *batcher[struct{}]
+	statuses  *batcher[cloud.Status]
 	tags      *batcher[struct{}]
 }
 
@@ -106,6 +107,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	c.ssm, c.iam = newSSM(settings, o, limits), newIAM(settings, o)
 	c.describes = newBatcher(c.describeByID)
 	c.ends = newBatcher(c.terminateAll)
+	c.statuses = newBatcher(c.statusOfAll)
 	c.tags = newBatcher(c.tagAll)
 	return c, nil
 }

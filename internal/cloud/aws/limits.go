@@ -65,8 +65,9 @@ const (
 func limitable() []string {
 	return []string{
 		Describes, Mutations, Unfiltered, "CreateRoute", "CreateTags", "DeleteNetworkInterface", "DeleteRoute", "DeleteSecurityGroup", "DeleteVolume",
-		"DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeNetworkInterfaces",
-		"DescribeRouteTables", "DescribeSecurityGroups", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeVolumes", "ModifyInstanceAttribute", "PutParameter", "RunInstances", "TerminateInstances",
+		"DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstanceStatus", "DescribeInstances", "DescribeNetworkInterfaces",
+		"DescribeRouteTables", "DescribeSecurityGroups", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeVolumes", "GetConsoleOutput", "ModifyInstanceAttribute",
+		"PutParameter", "RunInstances", "TerminateInstances",
 	}
 }
 

@@ -77,7 +77,7 @@ func (b *Backend) Start(ctx context.Context, spec boot.Spec) (boot.Machine, erro
 	guest := logr.NewContext(m.ctx, log)
 	go func() {
 		defer close(m.done)
-		if err := b.run(guest, spec, l, m.cancel); err != nil && m.ctx.Err() == nil {
+		if err := b.run(guest, spec, l, m); err != nil && m.ctx.Err() == nil {
 			log.Error(err, "the agent does not run")
 		}
 		// A machine whose agent has died is still a machine.
@@ -96,9 +96,12 @@ func listen(ctx context.Context, spec boot.Spec) (net.Listener, error) {
 
 // run is the machine's guest: it returns when ctx ends or its agent fails. It
 // closes the listener.
-func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, powerOff func()) error {
+func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, m *machine) error {
 	log := logr.FromContextOrDiscard(ctx)
 	log.Info("hollow cell boots", "instanceID", spec.InstanceID, "instanceType", spec.InstanceType, "address", l.Addr().String())
+	if spec.Hangs {
+		return hang(ctx, spec, l, m.console)
+	}
 	if b.config.BootTime > 0 {
 		var err error
 		if l, err = b.listenLater(ctx, spec, l); err != nil {
@@ -113,18 +116,14 @@ func (b *Backend) run(ctx context.Context, spec boot.Spec, l net.Listener, power
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	a, err := agent.New(agent.Config{
+	config := agent.Config{
 		Version: version, Runtime: fake.NewRuntime(devices(spec)...), HostIP: spec.PrivateIPs[0], Check: fake.CheckScript,
-		PowerOffAfter: silence, Power: b.newPower(powerOff),
+		Notices: notices(spec), PowerOffAfter: silence, Power: b.newPower(m.cancel),
 		Host: fake.NewHost(agent.Resources{
 			MemoryBytes: int64(spec.MemoryMiB) << 20, CPUs: spec.VCPUs, StorageBytes: 8 << 30, BootID: spec.InstanceID + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 		}),
-	})
-	if err != nil {
-		return errors.Join(err, l.Close())
 	}
-	log.Info("agent serves", "version", version)
-	return a.Serve(ctx, l, credentials)
+	return m.serve(ctx, spec, l, config, credentials)
 }
 
 // devices are the cell's accelerators as a real agent names them.
@@ -222,6 +221,10 @@ type machine struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	console *console
+
+	mu sync.Mutex
+	// kill ends the agent; nil while none runs.
+	kill func()
 }
 
 func newMachine() *machine {
@@ -254,14 +257,16 @@ type console struct {
 }
 
 func (c *console) logger(verbosity int) logr.Logger {
-	return funcr.New(func(prefix, args string) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.text = append(c.text, prefix+args+"\n"...)
-		if extra := len(c.text) - consoleSize; extra > 0 {
-			c.text = append([]byte(nil), c.text[extra:]...)
-		}
-	}, funcr.Options{LogTimestamp: true, Verbosity: verbosity})
+	return funcr.New(func(prefix, args string) { c.print(prefix + args + "\n") }, funcr.Options{LogTimestamp: true, Verbosity: verbosity})
+}
+
+func (c *console) print(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text = append(c.text, text...)
+	if extra := len(c.text) - consoleSize; extra > 0 {
+		c.text = append([]byte(nil), c.text[extra:]...)
+	}
 }
 
 func (c *console) bytes() []byte {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kip.elotl.co/hack/localaws/boot"
+	"kip.elotl.co/hack/localaws/firstboot"
 	"kip.elotl.co/hack/localaws/imds"
 )
 
@@ -28,6 +29,9 @@ func (b *Backend) image(spec boot.Spec) []entry {
 		entries = append(entries, registryEntry(name, host))
 	}
 	entries = append(entries, entry{"/etc/environment", 0o644, environment(b.cfg.Environment)})
+	if spec.Hangs {
+		entries = append(entries, entry{firstboot.HangFile, 0o644, ""})
+	}
 	if shadow := lockedShadow(b.lower); shadow != "" {
 		entries = append(entries, entry{"/etc/shadow", 0o640, shadow})
 	}

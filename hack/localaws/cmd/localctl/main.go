@@ -45,7 +45,8 @@ The emulator is found by --endpoint, else by AWS_ENDPOINT_URL, else by .dev/aws.
 	cmd.PersistentFlags().StringVar(&c.endpoint, "endpoint", "", "URL of the emulator")
 	cmd.AddCommand(
 		instances(&c), journalOf(&c), calls(&c), showFaults(&c), spotPrices(&c), parametersOf(&c), rolesOf(&c), role(&c), credentials(&c),
-		dry(&c), wet(&c), quota(&c), throttleCalls(&c), fail(&c), full(&c), heal(&c),
+		dry(&c), wet(&c), quota(&c), throttleCalls(&c), fail(&c), full(&c), hang(&c), impair(&c), maintain(&c), stopInstance(&c), rebalance(&c),
+		kill(&c), killAgent(&c), unseen(&c), slowMetadata(&c), heal(&c),
 		spotPrice(&c), interrupt(&c), limits(&c),
 	)
 	return cmd

@@ -144,7 +144,7 @@ func TestInstancesAndCalls(t *testing.T) {
 	if out := f.run(t, "instances"); !strings.Contains(out, onDemand) || !strings.Contains(out, spot) || !strings.Contains(out, "0.0052") {
 		t.Errorf("instances: %s", out)
 	}
-	f.run(t, "interrupt", spot)
+	f.run(t, "interrupt", spot, "--notice", "0s")
 	if i, _ := f.World.Instance(spot); i.StateReason != world.SpotTermination {
 		t.Errorf("interrupt: %+v", i.StateReason)
 	}

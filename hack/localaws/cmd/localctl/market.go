@@ -6,10 +6,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kip.elotl.co/hack/localaws/admin"
+	"kip.elotl.co/hack/localaws/faults"
 	"kip.elotl.co/hack/localaws/market"
 	"kip.elotl.co/hack/localaws/throttle"
 )
@@ -77,9 +79,11 @@ func changeTo(price string) (market.Change, error) {
 }
 
 func interrupt(c *client) *cobra.Command {
-	return &cobra.Command{
+	notice := 2 * time.Minute
+	cmd := &cobra.Command{
 		Use: "interrupt INSTANCE...", Short: "Take Spot instances back, as EC2 does",
-		Example: "  localctl interrupt i-0123456789abcdef0",
+		Long:    "Take Spot instances back, as EC2 does: their metadata says so at once, and they end when the time of the notice is over.",
+		Example: "  localctl interrupt i-0123456789abcdef0\n  localctl interrupt i-0123456789abcdef0 --notice 0s   # without a word",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var found []admin.Instance
@@ -94,7 +98,7 @@ func interrupt(c *client) *cobra.Command {
 				if onDemand[id] {
 					return fmt.Errorf("%s is no Spot instance", id)
 				}
-				if err := c.call(cmd.Context(), http.MethodPost, "instances/"+url.PathEscape(id)+"/kill", nil, admin.KillRequest{Spot: true}, nil); err != nil {
+				if err := c.call(cmd.Context(), http.MethodPost, "instances/"+url.PathEscape(id)+"/kill", nil, admin.KillRequest{Spot: true, Notice: faults.Duration(notice)}, nil); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s is interrupted\n", id)
@@ -102,6 +106,8 @@ func interrupt(c *client) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().DurationVar(&notice, "notice", notice, "how long before the end the instance is told")
+	return cmd
 }
 
 func limits(c *client) *cobra.Command {
