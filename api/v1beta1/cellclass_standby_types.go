@@ -29,13 +29,13 @@ type StandbyCells struct {
 	// +kubebuilder:validation:Maximum=100
 	Count int32 `json:"count"`
 
-	// maxAge is how old one may get without a pod before another takes its place,
-	// such as "24h" or "90m"; "0" is any age. At least 10m, at most a year.
+	// maxAge is how long one may wait for a pod before another takes its place,
+	// such as "24h" or "90m"; "0" is for ever. At least 10m, at most a year.
 	// +kubebuilder:default="168h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$|^0$')",message="must be a duration such as 24h or 1h30m, or 0 for any age"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('10m') && duration(self) <= duration('8784h'))",message="must be between 10m and 8784h, or 0 for any age"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$|^0$')",message="must be a duration such as 24h or 1h30m, or 0 for ever"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('10m') && duration(self) <= duration('8784h'))",message="must be between 10m and 8784h, or 0 for ever"
 	// +optional
 	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
 }

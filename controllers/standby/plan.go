@@ -128,12 +128,17 @@ func (p *plan) fill(class *v1beta1.CellClass, wanted *v1beta1.StandbyCells, have
 
 const never = time.Duration(1<<63 - 1)
 
-// leftOf is how long a Cell may still wait for a pod.
+// leftOf is how long a Cell may still wait for a pod, from when it was Ready.
 func leftOf(cell *v1beta1.Cell, wanted *v1beta1.StandbyCells, now time.Time) time.Duration {
 	if wanted.MaxAge == nil || wanted.MaxAge.Duration == 0 {
 		return never
 	}
-	return cell.CreationTimestamp.Add(wanted.MaxAge.Duration).Sub(now)
+	for _, reached := range cell.Status.PhaseTimes {
+		if reached.Phase == v1beta1.CellReady {
+			return reached.Time.Add(wanted.MaxAge.Duration).Sub(now)
+		}
+	}
+	return never
 }
 
 func isReady(cell *v1beta1.Cell) bool {
