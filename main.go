@@ -36,10 +36,12 @@ import (
 	"kip.elotl.co/controllers/garbage"
 	"kip.elotl.co/controllers/pod"
 	"kip.elotl.co/controllers/prices"
+	"kip.elotl.co/controllers/standby"
 	"kip.elotl.co/internal/agentfiles"
 	"kip.elotl.co/internal/castore"
 	"kip.elotl.co/internal/catalogue"
 	"kip.elotl.co/internal/cellagent"
+	"kip.elotl.co/internal/claim"
 	"kip.elotl.co/internal/cloud/aws"
 	"kip.elotl.co/internal/delegated"
 	"kip.elotl.co/internal/lastlogs"
@@ -241,8 +243,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, live client.Client, o options)
 		}),
 		pod.New(pod.Options{
 			Client: mgr.GetClient(), Live: live, Nodes: nodes, Agents: agents, Events: recorders, Clock: wall, Logs: kubelet.logs,
-			Version: version,
+			Version: version, Fits: &claim.Matcher{Objects: mgr.GetClient(), Namespace: o.namespace, Index: offers.IndexFor, Region: offers.Region},
 		}),
+		standby.New(standby.Options{Client: mgr.GetClient(), Events: events, Clock: wall}),
 		kubelet.server,
 		authorities,
 		recorders,

@@ -22,6 +22,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.imageOverlayRootfs) == has(oldSelf.imageOverlayRootfs) && (!has(self.imageOverlayRootfs) || self.imageOverlayRootfs == oldSelf.imageOverlayRootfs)",message="spec.imageOverlayRootfs cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.volumeSize) == has(oldSelf.volumeSize) && (!has(self.volumeSize) || quantity(string(self.volumeSize)).compareTo(quantity(string(oldSelf.volumeSize))) == 0)",message="spec.volumeSize cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || (self.resources.all(k, k in oldSelf.resources) && oldSelf.resources.all(k, k in self.resources && quantity(string(self.resources[k])).compareTo(quantity(string(oldSelf.resources[k]))) == 0)))",message="spec.resources cannot be changed: delete the Cell and apply another"
+// +kubebuilder:validation:XValidation:rule="has(self.reservedFor) == has(oldSelf.reservedFor) && (!has(self.reservedFor) || self.reservedFor == oldSelf.reservedFor)",message="spec.reservedFor cannot be changed: delete the Cell and apply another"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.podRef) || (has(self.podRef) && self.podRef == oldSelf.podRef)",message="spec.podRef can be set once and not be changed"
 type CellSpec struct {
 	// cellClassName names the CellClass that says how the cell is made.
@@ -121,9 +122,23 @@ type CellSpec struct {
 	ImageOverlayRootfs *bool `json:"imageOverlayRootfs,omitempty"`
 
 	// podRef is the pod that this cell runs. A Cell without one boots, becomes
-	// Ready and stays until it is deleted.
+	// Ready and stays until it is deleted, or until a pod gets it: see
+	// standbyCells and claimUserCells of the class.
 	// +optional
 	PodRef *PodReference `json:"podRef,omitempty"`
+
+	// reservedFor keeps a Cell without a podRef for the next pod of one controller
+	// that asks for just this, ready or not.
+	// +optional
+	ReservedFor *CellReservation `json:"reservedFor,omitempty"`
+}
+
+// CellReservation says whose pod a cell waits for.
+type CellReservation struct {
+	// ownerUID is the UID of the pod's controller.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	OwnerUID string `json:"ownerUID"`
 }
 
 // OfferingTerm holds when all of its requirements do.
@@ -222,6 +237,11 @@ type LaunchAttempt struct {
 	// made from; 0: not known.
 	// +optional
 	ClassGeneration int64 `json:"classGeneration,omitempty"`
+	// shape is what of the class shapes the cell, as a digest for each part; empty
+	// where the cell is of an earlier release. By it the cell's drift is told.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Shape string `json:"shape,omitempty"`
 	// authority is the ID of the certificate authority that the cell is launched
 	// with: it signs the cell's certificate, and its clients alone are let in.
 	// Where it is absent, the older of those that there are.

@@ -169,6 +169,24 @@ type CellClassSpec struct {
 	// +optional
 	NodePerZone bool `json:"nodePerZone,omitempty"`
 
+	// standbyCells are kept booted without a pod. A new pod that one of them
+	// satisfies gets that, the cheapest, instead of a cell of its own making, and
+	// another takes its place.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.instanceType == b.instanceType && (has(a.launchType) ? a.launchType : '') == (has(b.launchType) ? b.launchType : '') && (has(a.zone) ? a.zone : '') == (has(b.zone) ? b.zone : '')))",message="must not have two entries of the same instanceType, launchType and zone: add their counts"
+	StandbyCells []StandbyCells `json:"standbyCells,omitempty"`
+
+	// claimUserCells: true lets pods get cells that users have applied without a
+	// podRef, too.
+	// +optional
+	ClaimUserCells bool `json:"claimUserCells,omitempty"`
+
+	// disruption says what becomes of cells that run a pod when the class changes.
+	// +optional
+	Disruption DisruptionSpec `json:"disruption,omitempty,omitzero"`
+
 	// dns says where the cluster's names are resolved, for pods with dnsPolicy
 	// ClusterFirst or ClusterFirstWithHostNet. Where it is absent these use the
 	// cell's own name servers. A change reaches the next pod's cell.

@@ -16,6 +16,8 @@ const (
 
 	// LabelCellClass is on the virtual node, the RuntimeClass and the Cells of a class.
 	LabelCellClass = "kip.elotl.co/cell-class"
+	// LabelStandby is on Cells that were made to be standby cells; "true".
+	LabelStandby = "kip.elotl.co/standby"
 	// AnnotationLeaving is on a node that Kip has cordoned because its class does
 	// not need it any more.
 	AnnotationLeaving = "kip.elotl.co/leaving"
@@ -99,6 +101,9 @@ const (
 	// ConditionInterruption is of a Cell, and only there where it is True: its
 	// agent was told that the instance is, or may soon be, taken back.
 	ConditionInterruption = "InterruptionNotice"
+	// ConditionDrifted is of a Cell, and only there where it is True: its class
+	// would make it otherwise now.
+	ConditionDrifted = "Drifted"
 	// ConditionInUse: Cells of the class exist that hold up its deletion.
 	ConditionInUse = "InUse"
 	// ConditionKubeletServing is of a CellClass: the kubelet API of its nodes is
@@ -173,6 +178,8 @@ const (
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"
 	ReasonCellLost            = "CellLost"
+	ReasonClassChanged        = "ClassChanged"
+	ReasonDriftedReplaced     = "DriftedReplaced"
 	ReasonCellPoweredOff      = "CellPoweredOff"
 	ReasonCellPending         = "CellPending"
 	ReasonDispatchFailed      = "DispatchFailed"

@@ -33,6 +33,8 @@ const (
 	// tagAuthority is the ID of the authority of the attempt's certificate.
 	tagAuthority     = "kip.elotl.co/authority"
 	tagParameterRole = "kip.elotl.co/parameter-role"
+	// tagShape is the attempt's shape.
+	tagShape = "kip.elotl.co/shape"
 )
 
 // openAttempt is the attempt that has not ended, nil when there is none.
@@ -156,6 +158,9 @@ func (c *Controller) tags(s *scope, attempt *v1beta1.LaunchAttempt) map[string]s
 	if attempt.ParameterRole != "" {
 		tags[tagParameterRole] = attempt.ParameterRole
 	}
+	if attempt.Shape != "" {
+		tags[tagShape] = attempt.Shape
+	}
 	if attempt.Authority != "" { // attempts of earlier releases repeat their own call
 		tags[tagAuthority] = attempt.Authority
 	}
@@ -186,5 +191,6 @@ func attemptFromTags(instance cloud.Instance) (v1beta1.LaunchAttempt, bool) {
 		Authority:    instance.Tags[tagAuthority],
 
 		ParameterRole: instance.Tags[tagParameterRole],
+		Shape:         instance.Tags[tagShape],
 	}, true
 }

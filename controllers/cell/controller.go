@@ -185,7 +185,9 @@ func (c *Controller) addFinalizer(ctx context.Context, cell *v1beta1.Cell) error
 
 func (c *Controller) runSteps(ctx context.Context, s *scope) (time.Duration, error) {
 	var after time.Duration
-	for _, step := range []func(context.Context, *scope) (outcome, error){c.launch, c.endUnbooted, c.heedNotices, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew} {
+	for _, step := range []func(context.Context, *scope) (outcome, error){
+		c.launch, c.endUnbooted, c.heedNotices, c.drift, c.watchInstance, c.parameters, c.boot, c.watchHealth, c.watchStatus, c.signOfLife, c.renew,
+	} {
 		result, err := step(ctx, s)
 		if err != nil {
 			return 0, err
@@ -210,9 +212,6 @@ func (c *Controller) readClass(ctx context.Context, s *scope) error {
 		return fmt.Errorf("reading CellClass %q: %w", s.cell.Spec.CellClassName, err)
 	}
 	s.class = class
-	if isReady(s.cell) {
-		return nil
-	}
 	s.document, s.documentErr = cloudinit.Read(ctx, c.Client, c.Namespace, class)
 	if missing := (*cloudinit.SourceError)(nil); s.documentErr != nil && !errors.As(s.documentErr, &missing) {
 		return s.documentErr
@@ -224,7 +223,7 @@ func (c *Controller) readClass(ctx context.Context, s *scope) error {
 // anything changed; the write fails when somebody else wrote in between, or
 // when the Cell is gone, finalizer and all: nothing must be launched for it then.
 func (c *Controller) writeStatus(ctx context.Context, s *scope) error {
-	c.summarize(s.cell)
+	c.summarize(s)
 	if equality.Semantic.DeepEqual(s.before.Status, s.cell.Status) {
 		return nil
 	}

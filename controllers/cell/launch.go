@@ -11,6 +11,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/bootstrap"
+	"kip.elotl.co/internal/cellspec"
 	"kip.elotl.co/internal/cloud"
 	"kip.elotl.co/internal/cloudinit"
 	"kip.elotl.co/internal/crashpoint"
@@ -131,6 +132,7 @@ func (c *Controller) attemptFor(s *scope, chosen *choice) v1beta1.LaunchAttempt 
 		CPUCredits:      chosen.CPUCredits,
 		InstanceProfile: profile(s),
 		ClassGeneration: s.class.Generation,
+		Shape:           cellspec.Shape(&s.cell.Spec, s.class, s.document),
 		PricePerHour:    priceOf(chosen.Offering),
 		SpotMaxPrice:    spotMaxPrice(s.class, chosen.Offering),
 		StartTime:       metav1.NewTime(c.Clock.Now().UTC().Truncate(time.Second)),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -51,6 +52,8 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Named("cell").
 		Watches(&v1beta1.Cell{}, c.cellEvents()).
 		Watches(&v1beta1.CellClass{}, handler.EnqueueRequestsFromMapFunc(c.cellsOfClass), builder.WithPredicates(classMatters())).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.cellsOfSource)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.cellsOfSource)).
 		WatchesRawSource(source.Channel(c.probes.events, &handler.TypedEnqueueRequestForObject[*v1beta1.Cell]{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.AfterErrors()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), c))

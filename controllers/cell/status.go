@@ -3,6 +3,7 @@ package cell
 import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/virtualnode"
@@ -42,10 +43,10 @@ func notLaunched(cell *v1beta1.Cell, reason, message string) {
 }
 
 // summarize fills in what follows from the spec and the conditions.
-func (c *Controller) summarize(cell *v1beta1.Cell) {
-	status := &cell.Status
+func (c *Controller) summarize(s *scope) {
+	cell, status := s.cell, &s.cell.Status
 	status.ControllerID = c.ClusterID
-	status.Node = nodeOf(&cell.Spec)
+	status.Node = nodeOf(s)
 	if ref := cell.Spec.PodRef; ref != nil {
 		status.PodNamespace, status.PodName = ref.Namespace, ref.Name
 	}
@@ -60,11 +61,18 @@ func (c *Controller) summarize(cell *v1beta1.Cell) {
 	})
 }
 
-// nodeOf is the name of the virtual node of the cell's pod, or that of its class.
-func nodeOf(spec *v1beta1.CellSpec) string {
+// nodeOf is the name of the virtual node of the cell's pod, or that of its
+// class. A cell that was there before its pod need not have been asked for in a
+// zone.
+func nodeOf(s *scope) string {
+	spec := &s.cell.Spec
 	id := virtualnode.Identity{Class: spec.CellClassName}
-	if spec.PodRef != nil {
+	switch {
+	case spec.PodRef == nil:
+	case spec.Zone != "":
 		id.Zone = spec.Zone
+	case s.class != nil && s.class.Spec.NodePerZone && s.cell.Name != v1beta1.CellNameForPod(types.UID(spec.PodRef.UID)):
+		id.Zone = s.cell.Status.Zone
 	}
 	return id.Name()
 }

@@ -14,35 +14,38 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/crashpoint"
 	"kip.elotl.co/internal/demand"
 )
 
-// podIndex finds the Cells of a pod by "namespace/name".
-const podIndex = "spec.podRef"
-
-func podIndexKey(o client.Object) []string {
-	ref := o.(*v1beta1.Cell).Spec.PodRef
-	if ref == nil {
-		return nil
-	}
-	return []string{ref.Namespace + "/" + ref.Name}
-}
-
-// cellOf is the Cell that runs the pod, nil when there is none.
+// cellOf is the Cell that runs the pod, nil when there is none. Others that
+// name the pod are ended.
 func (c *Controller) cellOf(ctx context.Context, pod *corev1.Pod) (*v1beta1.Cell, error) {
-	cell := &v1beta1.Cell{}
-	err := c.Client.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(pod.UID)}, cell)
+	cells, err := cellagent.CellsOf(ctx, c.Client, pod)
+	if err != nil {
+		return nil, err
+	}
+	cell, beyond := cellagent.CellOf(cells, pod)
+	for i := range beyond {
+		if cell.DeletionTimestamp.IsZero() && beyond[i].DeletionTimestamp.IsZero() {
+			if err := c.deleteCell(ctx, &beyond[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if cell != nil {
+		return cell, nil
+	}
+	cell = &v1beta1.Cell{}
+	err = c.Client.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(pod.UID)}, cell)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the pod's Cell: %w", err)
 	}
-	if ref := cell.Spec.PodRef; ref == nil || ref.UID != string(pod.UID) {
-		return nil, fmt.Errorf("cell %s does not belong to this pod: its spec.podRef.uid is not %s", cell.Name, pod.UID)
-	}
-	return cell, nil
+	return nil, fmt.Errorf("cell %s does not belong to this pod: its spec.podRef.uid is not %s", cell.Name, pod.UID)
 }
 
 // createCell makes the pod's Cell. Its name follows from the pod's UID, so
@@ -104,21 +107,23 @@ func want(s *scope, class *v1beta1.CellClass) *refusal {
 // once the API server does not show it either: the caches of Pods and of Cells
 // do not keep step.
 func (c *Controller) lostForSure(ctx context.Context, s *scope) error {
-	err := c.Live.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(s.pod.UID)}, &v1beta1.Cell{})
-	if err == nil {
-		return nil // its event is on its way
-	}
-	if !apierrors.IsNotFound(err) {
-		return fmt.Errorf("reading the pod's Cell: %w", err)
+	for _, name := range []string{cellagent.DispatchedTo(s.pod), cellagent.ChosenCell(s.pod), v1beta1.CellNameForPod(s.pod.UID)} {
+		cell, err := c.claims.live(ctx, name)
+		if err != nil {
+			return err
+		}
+		if cell != nil && isOf(cell, s.pod) {
+			return nil // its event is on its way
+		}
 	}
 	return c.lost(ctx, s, whyLost(nil, cellNone))
 }
 
 // outdated says whether the pod asks for something else since its Cell, whose
-// spec cannot be changed, was made, and no instance is launched yet. Another
-// Cell takes its place.
+// spec cannot be changed, was made for it, and no instance is launched yet.
+// Another Cell takes its place.
 func outdated(s *scope) bool {
-	return s.cell.Status.InstanceID == "" && !equality.Semantic.DeepEqual(s.cell.Spec, s.wanted)
+	return s.cell.Name == v1beta1.CellNameForPod(s.pod.UID) && s.cell.Status.InstanceID == "" && !equality.Semantic.DeepEqual(s.cell.Spec, s.wanted)
 }
 
 // endCell deletes the pod's Cell, and with it the instance.
@@ -162,7 +167,7 @@ func (c *Controller) endLeft(ctx context.Context, pod *corev1.Pod) error {
 // that of the pod with the UID.
 func (c *Controller) endCellsOf(ctx context.Context, pod types.NamespacedName, uid types.UID) error {
 	var cells v1beta1.CellList
-	if err := c.Client.List(ctx, &cells, client.MatchingFields{podIndex: pod.String()}); err != nil {
+	if err := c.Client.List(ctx, &cells, client.MatchingFields{cellagent.PodIndex: pod.String()}); err != nil {
 		return fmt.Errorf("listing the pod's Cells: %w", err)
 	}
 	for i := range cells.Items {

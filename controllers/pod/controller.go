@@ -47,7 +47,9 @@ type Options struct {
 	Agents Agents
 	Events Recorders
 	Logs   LogKeeper
-	Clock  clock.WithTicker
+	// Fits chooses among cells that are there; nil: each pod gets one of its own making.
+	Fits  Matcher
+	Clock clock.WithTicker
 	// Version is the operator's.
 	Version string
 }
@@ -57,6 +59,7 @@ type Controller struct {
 	Options
 	observers *observers
 	written   *ownwrites.Versions
+	claims    *claims
 	// What pods refer to, for a moment.
 	configMaps *sharedReads[corev1.ConfigMap]
 	secrets    *sharedReads[corev1.Secret]
@@ -67,7 +70,7 @@ type Controller struct {
 // New makes a Controller; SetupWithManager registers it.
 func New(options Options) *Controller {
 	return &Controller{
-		Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New(),
+		Options: options, observers: newObservers(options.Clock, options.Events), written: ownwrites.New(), claims: newClaims(options),
 		configMaps: newSharedReads[corev1.ConfigMap](options.Clock), secrets: newSharedReads[corev1.Secret](options.Clock),
 		fetching: make(chan struct{}, logsAtOnce),
 	}
@@ -203,7 +206,7 @@ func (c *Controller) withoutCell(ctx context.Context, s *scope, state cellStateK
 	case dispatched(s.pod):
 		return c.lost(ctx, s, whyLost(s.cell, state))
 	case state == cellNone:
-		return c.createCell(ctx, s)
+		return c.takeCell(ctx, s)
 	}
 	return c.endCell(ctx, s)
 }

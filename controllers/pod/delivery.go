@@ -26,6 +26,7 @@ import (
 // agent takes.
 type delivery struct {
 	pod   *corev1.Pod // a copy
+	cell  string      // the name of its Cell
 	dns   *podspec.ClusterDNS
 	podIP string
 	node  kubernetes.Interface
@@ -41,7 +42,7 @@ type delivery struct {
 func (c *Controller) deliveryOf(ctx context.Context, s *scope, agent *itzo.Client, seen observation) (delivery, error) {
 	class, err := c.classOf(ctx, s.class)
 	return delivery{
-		pod: s.pod.DeepCopy(), podIP: s.cell.Status.PodIP, node: s.node, dns: admission.ClusterDNS(class),
+		pod: s.pod.DeepCopy(), cell: s.cell.Name, podIP: s.cell.Status.PodIP, node: s.node, dns: admission.ClusterDNS(class),
 		agent: agent, generation: seen.generation, given: seen.given, since: c.Clock.Now(),
 	}, err
 }
@@ -120,7 +121,7 @@ func (c *Controller) deliver(ctx context.Context, d delivery) error {
 	if err != nil {
 		return err
 	}
-	if err := c.mark(ctx, d.pod); err != nil {
+	if err := c.mark(ctx, d.pod, d.cell); err != nil {
 		return err
 	}
 	if !d.pod.DeletionTimestamp.IsZero() {

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/podsupport"
 )
 
@@ -130,7 +131,7 @@ func imageOf(pod *corev1.Pod, container string) string {
 // tellChanges makes an event of what was changed in a pod that has been
 // dispatched and that its agent does not take up.
 func (c *Controller) tellChanges(old, changed *corev1.Pod) {
-	if old.UID != changed.UID || old.Generation == changed.Generation || !marked(old) || terminal(changed) {
+	if old.UID != changed.UID || old.Generation == changed.Generation || cellagent.DispatchedTo(old) == "" || terminal(changed) {
 		return
 	}
 	if errs := podsupport.Changes(old, changed); len(errs) > 0 {

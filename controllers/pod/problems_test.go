@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -54,7 +55,7 @@ func TestNewProblems(t *testing.T) {
 // A pod that its agent may have must be stopped there.
 func TestMayRun(t *testing.T) {
 	fresh := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u"}}
-	given := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u", Annotations: map[string]string{annotationDispatchedTo: "cell-u"}}}
+	given := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u", Annotations: map[string]string{cellagent.AnnotationDispatchedTo: "cell-u"}}}
 	none, ours, others := &itzo.StatusReply{}, &itzo.StatusReply{PodUID: "u"}, &itzo.StatusReply{PodUID: "v"}
 	lost := &unsureError{errors.New("connection lost")}
 	tests := map[string]struct {

@@ -7,6 +7,7 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/admission"
+	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/itzo"
 )
 
@@ -86,6 +87,6 @@ func (c *Controller) noteRefusal(ctx context.Context, s *scope, refused *agentRe
 	if err := note.Write(s.pod); err != nil {
 		return err
 	}
-	delete(s.pod.Annotations, annotationDispatchedTo)
+	delete(s.pod.Annotations, cellagent.AnnotationDispatchedTo)
 	return c.patch(ctx, before, s.pod, "noting who refuses the pod")
 }

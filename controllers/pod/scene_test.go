@@ -43,6 +43,8 @@ type scene struct {
 	logs      *lastlogs.Store
 	ca        *pki.CA
 	clock     *shiftedClock
+	// fits is what operators choose among cells that are there by; nil: they do not.
+	fits pod.Matcher
 	// nodes is what nodes' clients are made from.
 	nodes *rest.Config
 }
@@ -133,7 +135,7 @@ func (s *scene) operator() (stop func()) {
 	}
 	err = pod.New(pod.Options{
 		Client: mgr.GetClient(), Live: live, Nodes: virtualnode.NewClients(s.nodes), Agents: cellagent.New(s.ca, time.Now),
-		Events: recorders, Logs: s.logs, Clock: s.clock,
+		Events: recorders, Logs: s.logs, Clock: s.clock, Fits: s.fits,
 	}).SetupWithManager(mgr)
 	if err != nil {
 		s.t.Fatal(err)
@@ -242,6 +244,17 @@ func (s *scene) bootHeld(p *corev1.Pod) (cell *v1beta1.Cell, h *hollow, entered 
 func (s *scene) bootAs(p *corev1.Pod, identity func(pki.CellID) pki.CellID, prepare ...func(*hollow, *v1beta1.Cell)) (*v1beta1.Cell, *hollow) {
 	s.t.Helper()
 	cell := s.cellOf(p)
+	return cell, s.bootCellAs(cell, identity, prepare...)
+}
+
+// bootCell makes a Cell ready, with an agent that answers.
+func (s *scene) bootCell(cell *v1beta1.Cell) *hollow {
+	s.t.Helper()
+	return s.bootCellAs(cell, func(id pki.CellID) pki.CellID { return id })
+}
+
+func (s *scene) bootCellAs(cell *v1beta1.Cell, identity func(pki.CellID) pki.CellID, prepare ...func(*hollow, *v1beta1.Cell)) *hollow {
+	s.t.Helper()
 	attempt := v1beta1.LaunchAttempt{Number: 1, InstanceType: "t3.nano", SubnetID: "subnet-1", ImageID: "ami-1", Fingerprint: "x", StartTime: metav1.Now().Rfc3339Copy()}
 	h := newHollow(s.t, s.ca, identity(cellagent.ID(cell, &attempt)))
 	cell.Status.Attempts = []v1beta1.LaunchAttempt{attempt}
@@ -250,7 +263,7 @@ func (s *scene) bootAs(p *corev1.Pod, identity func(pki.CellID) pki.CellID, prep
 	}
 	cell.Status.IP, cell.Status.PodIP, cell.Status.InstanceID = h.ip.String(), h.podIP, "i-1"
 	s.setReady(cell, metav1.ConditionTrue, v1beta1.ReasonAgentAnswers, "the agent answers")
-	return cell, h
+	return h
 }
 
 // setReady writes the Cell's status with this condition.

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kip.elotl.co/api/v1beta1"
+	"kip.elotl.co/internal/cellagent"
 	"kip.elotl.co/internal/retry"
 	"kip.elotl.co/internal/virtualnode"
 )
@@ -50,8 +51,11 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(c.observers); err != nil {
 		return fmt.Errorf("adding the observers: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.Cell{}, podIndex, podIndexKey); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.Cell{}, cellagent.PodIndex, cellagent.PodIndexKey); err != nil {
 		return fmt.Errorf("indexing Cells by pod: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.Cell{}, freeIndex, freeIndexKey); err != nil {
+		return fmt.Errorf("indexing Cells without a pod: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, nodeIndex, nodeIndexKey); err != nil {
 		return fmt.Errorf("indexing pods by node: %w", err)
@@ -101,6 +105,7 @@ func (c *Controller) cellEvents() handler.EventHandler {
 		UpdateFunc: enqueue.Update,
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			c.written.Forget(e.Object.GetUID())
+			c.claims.gone(e.Object.GetUID())
 			enqueue.Delete(ctx, e, q)
 		},
 	}

@@ -63,7 +63,7 @@ func (c *Controller) deliverUnits(ctx context.Context, d unitDelivery) error {
 	if err := deliverUnitVolumes(ctx, d, objects, given); err != nil {
 		return err
 	}
-	if err := c.mark(ctx, d.pod); err != nil {
+	if err := c.mark(ctx, d.pod, d.cell); err != nil {
 		return err
 	}
 	if !d.pod.DeletionTimestamp.IsZero() {

@@ -61,12 +61,13 @@ func (p *Pods) OnNode(ctx context.Context, node string) ([]*corev1.Pod, error) {
 // Agent gives the client of the agent that runs the pod; when the pod has no
 // Cell the error is a NotFound.
 func (p *Pods) Agent(ctx context.Context, pod *corev1.Pod) (*itzo.Client, error) {
-	cell := &v1beta1.Cell{}
-	if err := p.Client.Get(ctx, client.ObjectKey{Name: v1beta1.CellNameForPod(pod.UID)}, cell); err != nil {
-		return nil, fmt.Errorf("reading the pod's Cell: %w", err)
+	cells, err := CellsOf(ctx, p.Client, pod)
+	if err != nil {
+		return nil, err
 	}
-	if ref := cell.Spec.PodRef; ref == nil || ref.UID != string(pod.UID) {
-		return nil, apierrors.NewNotFound(v1beta1.GroupVersion.WithResource("cells").GroupResource(), cell.Name)
+	cell, _ := CellOf(cells, pod)
+	if cell == nil {
+		return nil, apierrors.NewNotFound(v1beta1.GroupVersion.WithResource("cells").GroupResource(), v1beta1.CellNameForPod(pod.UID))
 	}
 	return p.Agents.ForCell(cell)
 }

@@ -38,6 +38,8 @@ const (
 const (
 	CellCreateBefore Point = "cell-create.before"
 	CellCreateAfter  Point = "cell-create.after"
+	CellClaimBefore  Point = "cell-claim.before"
+	CellClaimAfter   Point = "cell-claim.after"
 	CellDeleteBefore Point = "cell-delete.before"
 	CellDeleteAfter  Point = "cell-delete.after"
 	PodPatchBefore   Point = "pod-patch.before"
@@ -54,6 +56,16 @@ const (
 	PodRemoveAfter   Point = "pod-remove.after"
 )
 
+// The points of the standby cells' controller.
+const (
+	StandbyCreateBefore Point = "standby-create.before"
+	StandbyCreateAfter  Point = "standby-create.after"
+	StandbyDeleteBefore Point = "standby-delete.before"
+	StandbyDeleteAfter  Point = "standby-delete.after"
+	EvictBefore         Point = "evict.before"
+	EvictAfter          Point = "evict.after"
+)
+
 // All lists the points: each effect's before its after.
 func All() []Point {
 	return []Point{
@@ -61,8 +73,9 @@ func All() []Point {
 		LaunchBefore, LaunchAfter, TerminateBefore, TerminateAfter, ParameterPutBefore, ParameterPutAfter,
 		ParameterDeleteBefore, ParameterDeleteAfter, ForwardingBefore, ForwardingAfter, RouteCreateBefore, RouteCreateAfter,
 		RouteDeleteBefore, RouteDeleteAfter, CredentialsBefore, CredentialsAfter,
-		CellCreateBefore, CellCreateAfter, CellDeleteBefore, CellDeleteAfter, PodPatchBefore, PodPatchAfter, VolumeBefore, VolumeAfter,
+		CellCreateBefore, CellCreateAfter, CellClaimBefore, CellClaimAfter, CellDeleteBefore, CellDeleteAfter, PodPatchBefore, PodPatchAfter, VolumeBefore, VolumeAfter,
 		DispatchBefore, DispatchAfter, StopBefore, StopAfter, PodStatusBefore, PodStatusAfter, PodRemoveBefore, PodRemoveAfter,
+		StandbyCreateBefore, StandbyCreateAfter, StandbyDeleteBefore, StandbyDeleteAfter, EvictBefore, EvictAfter,
 	}
 }
 

@@ -29,6 +29,7 @@ func effects() map[string]string {
 		"cell c.Cloud.DeleteRoute":                         "RouteDelete",
 		"cell agent.SetCredentials":                        "Credentials",
 		"pod c.Client.Create":                              "CellCreate",
+		"pod k.Client.Patch":                               "CellClaim",
 		"pod c.Client.Delete":                              "CellDelete",
 		"pod c.Client.Patch":                               "PodPatch",
 		"pod d.agent.Deploy":                               "Volume",
@@ -37,6 +38,9 @@ func effects() map[string]string {
 		"pod agent.Exec":                                   "Stop", // that of an agent of the first Kip
 		"pod s.node.CoreV1().Pods(s.pod.Namespace).Patch":  "PodStatus",
 		"pod s.node.CoreV1().Pods(s.pod.Namespace).Delete": "PodRemove",
+		"standby c.Client.Create":                          "StandbyCreate",
+		"standby c.Client.Delete":                          "StandbyDelete",
+		`standby c.Client.SubResource("eviction").Create`:  "Evict",
 	}
 }
 
@@ -44,7 +48,7 @@ func effects() map[string]string {
 // there that a crash could leave half done.
 func leaves(call string) bool {
 	const (
-		out      = `(\bCloud|\bagent)\.\w+$|(\bClient|\bStatus\(\)|\bCoreV1\(\)\..*)\.(Create\w*|Update\w*|Patch|Delete\w*|Evict\w*)$`
+		out      = `(\bCloud|\bagent)\.\w+$|(\bClient|\bStatus\(\)|\bSubResource\(.*\)|\bCoreV1\(\)\..*)\.(Create\w*|Update\w*|Patch|Delete\w*|Evict\w*)$`
 		harmless = `\bCloud\.(Find\w*|Instance\w*|SecretsBelow|RouteTables|Console|Status|\w+Delay)$|` +
 			`\bagent\.(Info|Status|Poll|Generation|Logs|Ping|Handshake)$|\.CreateToken$`
 	)
@@ -56,7 +60,7 @@ func leaves(call string) bool {
 // after it, and every point that is declared is used.
 func TestEveryEffectHasItsPoints(t *testing.T) {
 	used := map[string]bool{}
-	for _, controller := range []string{"cell", "pod"} {
+	for _, controller := range []string{"cell", "pod", "standby"} {
 		for _, file := range sources(t, filepath.Join("..", "..", "controllers", controller)) {
 			checkFile(t, controller, file, used)
 		}

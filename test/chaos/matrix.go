@@ -111,7 +111,11 @@ func (e experiment) isStopped(i int) bool { return i >= e.pods-stopped }
 
 // notInMatrix are the points that no pod's life leads to.
 func notInMatrix() []crashpoint.Point {
-	return []crashpoint.Point{crashpoint.CredentialsBefore, crashpoint.CredentialsAfter}
+	return []crashpoint.Point{
+		crashpoint.CredentialsBefore, crashpoint.CredentialsAfter, crashpoint.CellClaimBefore, crashpoint.CellClaimAfter,
+		crashpoint.StandbyCreateBefore, crashpoint.StandbyCreateAfter, crashpoint.StandbyDeleteBefore, crashpoint.StandbyDeleteAfter,
+		crashpoint.EvictBefore, crashpoint.EvictAfter,
+	}
 }
 
 // repeated is how often at least each pod's life leads to a point, where that is more than once.
