@@ -46,17 +46,43 @@ func command() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, o) },
 	}
+	shared := cmd.PersistentFlags()
+	shared.StringVar(&o.root, "root", ".", "root directory of the repository")
+	shared.StringVar(&o.name, "name", "chaos", "name of the environment")
+	shared.Uint64Var(&o.seed, "seed", 1, "decides which pods are struck, and which calls")
+	shared.BoolVar(&o.real, "real", false, "with real cells (as root)")
+	shared.BoolVar(&o.keep, "keep", false, "leave the environment up")
+	shared.DurationVar(&o.limit, "limit", 4*time.Minute, "how long pods may take to end, and then to be gone")
 	flags := cmd.Flags()
-	flags.StringVar(&o.root, "root", ".", "root directory of the repository")
-	flags.StringVar(&o.name, "name", "chaos", "name of the environment")
-	flags.Uint64Var(&o.seed, "seed", 1, "decides which pods are struck, and which calls")
 	flags.IntVar(&o.pods, "pods", 20, "pods of each experiment")
 	flags.IntVar(&o.together, "together", 12, "experiments at the same time; under slow calls twice as many")
 	flags.StringSliceVar(&o.points, "points", nil, "only at these crash points")
 	flags.StringSliceVar(&o.faults, "faults", nil, "only under these of normal, lost-reply, throttled, 500 and slow")
-	flags.BoolVar(&o.real, "real", false, "with real cells (as root)")
-	flags.BoolVar(&o.keep, "keep", false, "leave the environment up")
-	flags.DurationVar(&o.limit, "limit", 4*time.Minute, "how long the pods of experiments may take to end, and then to be gone")
+	cmd.AddCommand(storyCommand(&o))
+	return cmd
+}
+
+func storyCommand(base *options) *cobra.Command {
+	var o storyOptions
+	var names []string
+	cmd := &cobra.Command{
+		Use: "story [name...]", Short: "See many pods through what befalls the operator; all stories unless some are named",
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.seed = base.seed; len(args) > 0 {
+				names = args
+			}
+			return tellStories(cmd.Context(), *base, o, names, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	for _, s := range stories() {
+		names = append(names, s.name)
+		cmd.Long += fmt.Sprintf("%-10s %s (%d)\n", s.name, s.about, s.measure.pods)
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&o.pods, "pods", 0, "how many; 0: as the story has it, as with all flags")
+	flags.DurationVar(&o.lasts, "lasts", 0, "for how long something happens")
+	flags.DurationVar(&o.every, "every", 0, "how often it does, where it does more than once")
 	return cmd
 }
 

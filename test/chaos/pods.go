@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -91,10 +92,29 @@ const routesIn = "172.30.0.0/16"
 
 // pod is the i-th of an experiment that is the n-th of its group.
 func (e experiment) pod(env *testenv.Env, n, i int) *corev1.Pod {
+	runs := endsSoon
+	if e.isStopped(i) {
+		runs = untilDeleted
+	}
+	pod := newPod(env, e.podName(i), e.name(), runs)
+	if e.hasRoute(i) {
+		pod.Annotations[v1beta1.AnnotationCloudRoute] = fmt.Sprintf("172.30.%d.%d/32", n, i)
+	}
+	return pod
+}
+
+// How long a pod's container runs before it ends as it should.
+const (
+	endsSoon     = 500 * time.Millisecond
+	untilDeleted = time.Duration(0)
+)
+
+// newPod is a pod with a label of that value, whose container runs for so long.
+func newPod(env *testenv.Env, name, label string, runs time.Duration) *corev1.Pod {
 	runtimeClass, grace := v1beta1.NodeName(className), int64(5)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: e.podName(i), Labels: map[string]string{labelExperiment: e.name()}, Annotations: map[string]string{},
+			Namespace: namespace, Name: name, Labels: map[string]string{labelExperiment: label}, Annotations: map[string]string{},
 		},
 		Spec: corev1.PodSpec{
 			RuntimeClassName: &runtimeClass, TerminationGracePeriodSeconds: &grace, RestartPolicy: corev1.RestartPolicyNever,
@@ -107,19 +127,16 @@ func (e experiment) pod(env *testenv.Env, n, i int) *corev1.Pod {
 		},
 	}
 	main := &pod.Spec.Containers[0]
-	if e.isStopped(i) {
+	if runs == untilDeleted {
 		main.Command = []string{"sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"}
-	} else {
-		main.Command = []string{"sh", "-c", "sleep 0.5; test $(cat /settings/key) = value && printf " + lastWords + " >/dev/termination-log"}
-		script, err := json.Marshal(map[string][]fake.Run{"main": {{RunSeconds: 0.5, Message: lastWords}}})
-		if err != nil {
-			panic("a script cannot be encoded: " + err.Error())
-		}
-		pod.Annotations[fake.ScriptAnnotation] = string(script)
+		return pod
 	}
-	if e.hasRoute(i) {
-		pod.Annotations[v1beta1.AnnotationCloudRoute] = fmt.Sprintf("172.30.%d.%d/32", n, i)
+	main.Command = []string{"sh", "-c", fmt.Sprintf("sleep %g; test $(cat /settings/key) = value && printf %s >/dev/termination-log", runs.Seconds(), lastWords)}
+	script, err := json.Marshal(map[string][]fake.Run{"main": {{RunSeconds: runs.Seconds(), Message: lastWords}}})
+	if err != nil {
+		panic("a script cannot be encoded: " + err.Error())
 	}
+	pod.Annotations[fake.ScriptAnnotation] = string(script)
 	return pod
 }
 
