@@ -174,6 +174,7 @@ const (
 	ReasonSigned              = "Signed"
 	ReasonNotSigned           = "NotSigned"
 	ReasonSelfSigned          = "SelfSigned"
+	ReasonNotRenewed          = "NotRenewed"
 	ReasonPodsBound           = "PodsBound"
 	ReasonCellsExist          = "CellsExist"
 	ReasonUnsupportedField    = "UnsupportedField"

@@ -113,8 +113,8 @@ func (c *Controller) Reconcile(ctx context.Context, class *v1beta1.CellClass) (c
 	c.sayServing(class)
 	after := retryEvery
 	err = c.keepObjects(ctx, class, cells)
-	if taken := (*finding)(nil); errors.As(err, &taken) {
-		c.lacksObjects(class, taken)
+	if why := (*finding)(nil); errors.As(err, &why) {
+		c.lacksObjects(class, why)
 		err = nil
 	} else {
 		after = c.resolve(ctx, class)
@@ -177,7 +177,7 @@ func (c *Controller) announceOne(class *v1beta1.CellClass, was, is *metav1.Condi
 		return
 	}
 	kind := corev1.EventTypeWarning
-	if is.Status == metav1.ConditionTrue {
+	if is.Status == metav1.ConditionTrue && is.Reason != v1beta1.ReasonNotRenewed {
 		kind = corev1.EventTypeNormal
 	}
 	c.Events.Eventf(class, nil, kind, is.Reason, "Resolve", "%s", is.Message)
@@ -220,8 +220,8 @@ func (c *Controller) finalize(ctx context.Context, class *v1beta1.CellClass) (ct
 			Message: waitsFor(class.Status.Nodes, cells), ObservedGeneration: class.Generation,
 		})
 		err := c.keepObjects(ctx, class, cells)
-		if taken := (*finding)(nil); errors.As(err, &taken) {
-			err = nil // it stays whoever's it is
+		if why := (*finding)(nil); errors.As(err, &why) {
+			err = nil // what cannot be is not needed any more
 		}
 		return ctrl.Result{RequeueAfter: virtualnode.HeartbeatEvery}, errors.Join(err, c.writeStatus(ctx, before, class))
 	}

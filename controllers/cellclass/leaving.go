@@ -28,15 +28,12 @@ func (c *Controller) letGo(ctx context.Context, class *v1beta1.CellClass, cells 
 	for i := range unneeded {
 		node := &unneeded[i]
 		id, _ := virtualnode.IdentityOf(node)
-		want, err := c.nodeFor(ctx, class, id, cells)
-		if err != nil {
-			return err
-		}
+		want, cordoned := c.nodeFor(class, id, cells), node.Spec.Unschedulable
 		if others {
 			want.Spec.Unschedulable = true
 			metav1.SetMetaDataAnnotation(&want.ObjectMeta, v1beta1.AnnotationLeaving, "true")
 		}
-		if err := c.mend(ctx, node, want); err != nil {
+		if err := c.mend(ctx, node, want); err != nil && !lacksPort(err) {
 			return err
 		}
 		if !others {
@@ -46,7 +43,7 @@ func (c *Controller) letGo(ctx context.Context, class *v1beta1.CellClass, cells 
 		if err != nil {
 			return err
 		}
-		if since := c.leaving.since(node.UID, c.Clock.Now()); len(pods) == 0 && c.Clock.Since(since) >= leaveAfter {
+		if cordoned && len(pods) == 0 && c.Clock.Since(c.leaving.since(node.UID, c.Clock.Now())) >= leaveAfter {
 			if err := c.removeNode(ctx, node); err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ func (c *Controller) keepNodes(ctx context.Context, class *v1beta1.CellClass, ce
 	var errs []error
 	for _, id := range wanted {
 		names = append(names, id.Name())
-		errs = append(errs, c.keepNode(ctx, id, class, cells))
+		errs = append(errs, c.keepNode(ctx, id, c.nodeFor(class, id, cells)))
 	}
 	unneeded := slices.DeleteFunc(known, func(node corev1.Node) bool {
 		id, _ := virtualnode.IdentityOf(&node)
@@ -40,49 +40,42 @@ func (c *Controller) keepNodes(ctx context.Context, class *v1beta1.CellClass, ce
 	}
 	slices.Sort(names)
 	class.Status.Nodes = names
-	if err := errors.Join(errs...); err != nil {
-		return firstFinding(errs, err)
+	err = firstFinding(errs)
+	if err != nil && !lacksPort(err) {
+		return err
 	}
-	return c.letGo(ctx, class, cells, unneeded, len(wanted) > 0)
+	// Those that go leave their ports to others.
+	return firstFinding([]error{err, c.letGo(ctx, class, cells, unneeded, len(wanted) > 0)})
+}
+
+func lacksPort(err error) bool {
+	f := (*finding)(nil)
+	return errors.As(err, &f) && f.reason == v1beta1.ReasonNoKubeletPort
 }
 
 // firstFinding is the first *finding among errors, else all of them.
-func firstFinding(errs []error, all error) error {
+func firstFinding(errs []error) error {
 	for _, err := range errs {
 		if f := (*finding)(nil); errors.As(err, &f) {
 			return err
 		}
 	}
-	return all
+	return errors.Join(errs...)
 }
 
-// nodeFor is the node of the class as it should be. From then on its port is
-// listened at.
-func (c *Controller) nodeFor(ctx context.Context, class *v1beta1.CellClass, id virtualnode.Identity, cells []v1beta1.Cell) (*corev1.Node, error) {
+// nodeFor is the node of the class as it should be, but for its endpoint.
+func (c *Controller) nodeFor(class *v1beta1.CellClass, id virtualnode.Identity, cells []v1beta1.Cell) *corev1.Node {
 	about := c.About
 	about.Runtime = commonRuntime(cells, id.Zone)
-	var err error
-	if about.Kubelet, err = c.endpoint(ctx, id.Name()); err != nil {
-		return nil, err
-	}
-	return virtualnode.Node(class, id, about, metav1.NewTime(c.Clock.Now())), nil
+	return virtualnode.Node(class, id, about, metav1.NewTime(c.Clock.Now()))
 }
 
 // keepNode makes a node, and mends it when it differs.
-func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, class *v1beta1.CellClass, cells []v1beta1.Cell) error {
-	want, err := c.nodeFor(ctx, class, id, cells)
-	if err != nil {
-		return err
-	}
+func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, want *corev1.Node) error {
 	node := &corev1.Node{}
-	err = c.Client.Get(ctx, client.ObjectKeyFromObject(want), node)
+	err := c.Client.Get(ctx, client.ObjectKeyFromObject(want), node)
 	if apierrors.IsNotFound(err) {
-		node = want
-		if err := c.Client.Create(ctx, node); err != nil {
-			return fmt.Errorf("creating node %s: %w", want.Name, err)
-		}
-		c.Leases.Keep(node.Name, node.UID)
-		return nil
+		return c.makeNode(ctx, want)
 	}
 	if err != nil {
 		return fmt.Errorf("reading node %s: %w", want.Name, err)
@@ -100,13 +93,37 @@ func (c *Controller) keepNode(ctx context.Context, id virtualnode.Identity, clas
 	return c.mend(ctx, node, want)
 }
 
-// mend keeps a node's lease, and makes it agree with how it should be.
-func (c *Controller) mend(ctx context.Context, node, want *corev1.Node) error {
-	c.Leases.Keep(node.Name, node.UID)
-	if err := c.mendNode(ctx, node, want); err != nil {
+func (c *Controller) makeNode(ctx context.Context, node *corev1.Node) error {
+	at, err := c.endpoint(ctx, node.Name)
+	if err != nil {
 		return err
 	}
-	return c.mendNodeStatus(ctx, node, want)
+	at.Set(node)
+	if err := c.Client.Create(ctx, node); err != nil {
+		return fmt.Errorf("creating node %s: %w", node.Name, err)
+	}
+	c.Leases.Keep(node.Name, node.UID)
+	return nil
+}
+
+// mend keeps a node's lease, and makes it agree with how it should be. The error
+// is a *finding where it can have no port; the rest is mended then.
+func (c *Controller) mend(ctx context.Context, node, want *corev1.Node) error {
+	c.Leases.Keep(node.Name, node.UID)
+	at, noPort := c.endpoint(ctx, node.Name)
+	if noPort == nil {
+		at.Set(want)
+	} else {
+		want.Status.Addresses, want.Status.DaemonEndpoints = node.Status.Addresses, node.Status.DaemonEndpoints
+	}
+	err := c.mendNode(ctx, node, want)
+	if err == nil {
+		err = c.mendNodeStatus(ctx, node, want)
+	}
+	if apierrors.IsNotFound(err) {
+		c.drop(node.Name)
+	}
+	return firstFinding([]error{err, noPort})
 }
 
 // removeNodes takes all nodes of the class away.
@@ -127,6 +144,9 @@ func (c *Controller) removeNodes(ctx context.Context, class *v1beta1.CellClass) 
 		node := &corev1.Node{}
 		if err := client.IgnoreNotFound(c.Live.Get(ctx, client.ObjectKey{Name: name}, node)); err != nil {
 			return fmt.Errorf("reading node %s: %w", name, err)
+		}
+		if node.UID == "" {
+			c.drop(name) // somebody else has deleted it
 		}
 		if id, ours := virtualnode.IdentityOf(node); !ours || id.Class != class.Name {
 			continue
@@ -176,6 +196,9 @@ func (c *Controller) mendNode(ctx context.Context, node, want *corev1.Node) erro
 	}
 	for key, value := range want.Labels {
 		node.Labels[key] = value
+	}
+	if key, value := virtualnode.FormerAnnotation(node.Name); node.Annotations[key] == value {
+		delete(node.Annotations, key)
 	}
 	for _, key := range virtualnode.LabelsToRemove(node.Labels, want.Labels) {
 		delete(node.Labels, key)

@@ -52,7 +52,7 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 		Named("cellclass").
 		For(&v1beta1.CellClass{}).
 		Watches(&v1beta1.Cell{}, handler.EnqueueRequestsFromMapFunc(classOfCell), builder.WithPredicates(countsChange())).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(c.classesOfNode)).
+		Watches(&corev1.Node{}, nodeHandler{handler.EnqueueRequestsFromMapFunc(c.classesOfNode), c.drop}).
 		Watches(&nodev1.RuntimeClass{}, handler.EnqueueRequestsFromMapFunc(classOfName)).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.classesOfSource)).
@@ -112,6 +112,19 @@ func (c *Controller) classesOfSource(ctx context.Context, o client.Object) []rec
 		}
 	}
 	return requests
+}
+
+// nodeHandler stops being the kubelet of nodes that are gone, whoever has
+// deleted them.
+type nodeHandler struct {
+	handler.EventHandler
+	gone func(node string)
+}
+
+// Delete implements handler.EventHandler.
+func (h nodeHandler) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
+	h.gone(e.Object.GetName())
+	h.EventHandler.Delete(ctx, e, q)
 }
 
 // classesOfNode are the class whose node it is, or those that want a node of

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -52,16 +53,23 @@ func (c *Controller) takeNodes(ctx context.Context) error {
 }
 
 func (c *Controller) takeNode(ctx context.Context, node *corev1.Node) error {
-	endpoint, err := c.endpoint(ctx, node.Name)
+	at, err := c.endpoint(ctx, node.Name)
+	if lacksPort(err) {
+		return nil // the class says so
+	}
 	if err != nil {
 		return err
 	}
 	before := node.DeepCopy()
-	node.Status.Addresses, node.Status.DaemonEndpoints = endpoint.Addresses(node.Name), endpoint.DaemonEndpoints()
+	at.Set(node)
 	if equality.Semantic.DeepEqual(before.Status, node.Status) {
 		return nil
 	}
-	err = client.IgnoreNotFound(c.Client.Status().Patch(ctx, node, client.MergeFrom(before)))
+	err = c.Client.Status().Patch(ctx, node, client.MergeFrom(before))
+	if apierrors.IsNotFound(err) {
+		c.drop(node.Name)
+		return nil
+	}
 	return wrap(err, "writing the addresses of node "+node.Name)
 }
 

@@ -2,7 +2,9 @@ package cellclass
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/virtualnode"
@@ -56,7 +60,7 @@ func TestNewLeader(t *testing.T) {
 	b.stop()
 	b.wrap = func(o *Options) {
 		o.Cloud = &blackHole{Cloud: o.Cloud, bounded: make(chan bool, 1)}
-		o.About.Kubelet, o.Ports = virtualnode.Endpoint{Address: "127.0.0.9"}, virtualnode.NewPorts("127.0.0.9", 30000, 100)
+		o.About.Kubelet, o.Ports = virtualnode.Endpoint{Address: "127.0.0.9"}, virtualnode.NewPorts("127.0.0.9", 29900, 200)
 	}
 	for _, node := range nodes {
 		if err := b.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: node.Name}}); err != nil {
@@ -125,17 +129,77 @@ func TestConditionsOverRestarts(t *testing.T) {
 
 func portOf(node *corev1.Node) int32 { return node.Status.DaemonEndpoints.KubeletEndpoint.Port }
 
-// TestNoPortForANode: a class whose node can have no port says so.
-func TestNoPortForANode(t *testing.T) {
-	b := newBench(t)
-	ports := virtualnode.NewPorts("127.0.0.1", 30000, 1)
-	if _, err := ports.Keep(t.Context(), "kip-other", 0, nil); err != nil {
-		t.Fatal(err)
+// onePort is a single port, which another node has.
+func onePort(t *testing.T) *virtualnode.Ports {
+	t.Helper()
+	for port := int32(30000); port < 32000; port++ {
+		ports := virtualnode.NewPorts("127.0.0.1", port, 1)
+		t.Cleanup(ports.Close)
+		if _, err := ports.Keep(t.Context(), "kip-other", 0, nil); err == nil {
+			return ports
+		}
 	}
+	t.Fatal("no port is free")
+	return nil
+}
+
+// TestPortOfALostNode: nobody listens for a node that somebody else has deleted
+// while no operator looked.
+func TestPortOfALostNode(t *testing.T) {
+	b := newBench(t)
+	ports := virtualnode.NewPorts("127.0.0.1", 20000, 10000)
+	t.Cleanup(ports.Close)
 	b.wrap = func(o *Options) { o.Ports = ports }
 	b.start()
 	class := b.class()
-	b.unready(class, v1beta1.ReasonNoKubeletPort, v1beta1.NodeName(b.name), "from 30000 to 30000", "--kubelet-ports")
+	b.ready(class)
+	node, _ := waitForObjects(b)
+	b.stop()
+	b.remove(node)
+	b.remove(class)
+	b.start()
+	fixture.WaitGone(b, b, class)
+	if conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", portOf(node))); err == nil {
+		conn.Close()
+		t.Error("somebody listens still")
+	}
+}
+
+// TestFormerAnnotation: what an earlier operator told metrics-server goes, and
+// what others tell it stays.
+func TestFormerAnnotation(t *testing.T) {
+	b := newBench(t).start()
+	b.ready(b.class())
+	node, _ := waitForObjects(b)
+	key, value := virtualnode.FormerAnnotation(node.Name)
+	annotate := func(value string) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, key, value)
+		if err := b.Patch(t.Context(), node.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	annotate(value)
+	fixture.WaitFor(b, b, node, "the annotation is gone", func(is *corev1.Node) error {
+		if is.Annotations[key] != "" {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+	annotate("/mine")
+	if is, err := fixture.Get(t.Context(), b, node); err != nil || is.Annotations[key] != "/mine" {
+		t.Errorf("%v: %v", is.Annotations, err)
+	}
+}
+
+// TestNoPortForANode: a class whose node can have no port says so.
+func TestNoPortForANode(t *testing.T) {
+	b := newBench(t)
+	ports := onePort(t)
+	b.wrap = func(o *Options) { o.Ports = ports }
+	b.start()
+	class := b.class()
+	b.unready(class, v1beta1.ReasonNoKubeletPort, v1beta1.NodeName(b.name), "--kubelet-ports")
 	ports.Drop("kip-other")
 	b.poke(class)
 	b.ready(class)

@@ -82,6 +82,17 @@ type Endpoint struct {
 	Port int32
 }
 
+// FormerAnnotation led metrics-server to a path that is not served any more; it
+// is on nodes that an earlier operator has made.
+func FormerAnnotation(node string) (key, value string) {
+	return "metrics.k8s.io/resource-metrics-path", "/nodes/" + node + "/metrics/resource"
+}
+
+// Set has a node tell that its kubelet API is served there.
+func (e Endpoint) Set(node *corev1.Node) {
+	node.Status.Addresses, node.Status.DaemonEndpoints = e.Addresses(node.Name), e.DaemonEndpoints()
+}
+
 // Addresses are those of a node.
 func (e Endpoint) Addresses(node string) []corev1.NodeAddress {
 	return []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: e.Address}, {Type: corev1.NodeHostName, Address: node}}

@@ -65,12 +65,15 @@ func TestPorts(t *testing.T) {
 func TestPortsAreServed(t *testing.T) {
 	ports, _ := threePorts(t)
 	served := map[string]net.Listener{}
-	for _, node := range []string{"a", "b"} {
+	keep := func(node string) {
+		t.Helper()
 		if _, err := ports.Keep(t.Context(), node, 0, nil); err != nil {
 			t.Fatal(err)
 		}
-		ports.Serve(func(node string, listener net.Listener) { served[node] = listener })
 	}
+	keep("a")
+	ports.Serve(func(node string, listener net.Listener) { served[node] = listener })
+	keep("b")
 	ports.Drop("a")
 	if _, err := served["a"].Accept(); !errors.Is(err, net.ErrClosed) || len(served) != 2 {
 		t.Errorf("%d are served, and of one that has gone %v", len(served), err)
@@ -79,4 +82,9 @@ func TestPortsAreServed(t *testing.T) {
 	if _, err := served["b"].Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after the end: %v", err)
 	}
+	keep("c")
+	if served["c"] != nil {
+		t.Error("one that came after the end is served")
+	}
+	ports.Close()
 }

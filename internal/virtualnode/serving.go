@@ -4,7 +4,7 @@ import "sync"
 
 // Serving is how the kubelet API of all virtual nodes is served.
 type Serving struct {
-	// Reason is v1beta1.ReasonSigned, …NotSigned or …SelfSigned; empty before
+	// Reason is v1beta1.ReasonSigned, …NotSigned, …SelfSigned or …NotRenewed; empty before
 	// anything is known.
 	Reason string
 	// Message says more, in words for whoever runs the cluster.

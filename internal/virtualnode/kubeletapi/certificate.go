@@ -120,6 +120,7 @@ func (c *servingCertificate) serving(problem error) virtualnode.Serving {
 			"kubectl logs, exec and the like work only where the API server runs without --kubelet-certificate-authority, and it cannot tell then whom it talks to; metrics-server needs --kubelet-insecure-tls", SelfSigned, until)}
 	}
 	if problem != nil {
+		is.Reason = v1beta1.ReasonNotRenewed
 		is.Message += fmt.Sprintf("; another could not be had yet: %v", problem)
 	}
 	return is

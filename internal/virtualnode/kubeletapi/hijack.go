@@ -19,6 +19,9 @@ const streamIdleTimeout = 4 * time.Hour
 // errClientGone is why a stream's context ends where nobody is left to be told.
 var errClientGone = errors.New("the client is gone")
 
+// errNodeGone is why the streams of a node end with it.
+var errNodeGone = errors.New("the virtual node is gone")
+
 // errEnding is why all streams end with the server, as their clients are told.
 var errEnding = errors.New("this replica of the operator ends: ask again")
 
@@ -86,7 +89,7 @@ func ofStream(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 		return err
-	case errors.Is(cause, errEnding):
+	case errors.Is(cause, errEnding), errors.Is(cause, errNodeGone):
 		return cause
 	}
 	return nil

@@ -157,7 +157,8 @@ func (s *Server) Start(ctx context.Context) error {
 
 // serveNode serves a node until its listener is closed.
 func (s *Server) serveNode(ctx context.Context, node string, listener net.Listener) error {
-	defer s.gatherer.forget(node)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(errNodeGone)
 	server := &http.Server{
 		Handler:           s.handler(node),
 		ReadHeaderTimeout: headerTimeout,
@@ -172,9 +173,11 @@ func (s *Server) serveNode(ctx context.Context, node string, listener net.Listen
 		},
 	}
 	err := server.ServeTLS(listener, "", "")
-	// Connections are not kept for who comes to have the port next.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
+	// No connection is kept for who comes to have the port next.
+	cancel(errNodeGone)
+	s.gatherer.forget(node)
+	late, cancelShutdown := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancelShutdown()
 	if server.Shutdown(late) != nil {
 		server.Close()
 	}
