@@ -15,7 +15,6 @@ import (
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/controllers/garbage"
-	"kip.elotl.co/internal/cloud/aws"
 )
 
 // garbageMode says what becomes of what no Cell owns.
@@ -60,7 +59,7 @@ func (a *ageFlag) Set(text string) error {
 }
 
 // collectGarbage has the leader end what no Cell owns, or tell of it.
-func collectGarbage(mgr ctrl.Manager, live client.Reader, cloud *aws.Client, cluster clusterIdentity, o options) error {
+func collectGarbage(mgr ctrl.Manager, live client.Reader, cloud garbage.Cloud, cluster clusterIdentity, o options) error {
 	if o.garbage == garbageOff {
 		return nil
 	}

@@ -85,14 +85,14 @@ func TestColumnsOfClasses(t *testing.T) {
 	c := apiServer.Client(t)
 	create(t, c, manifest("CellClass", "columns", classSpec()))
 	class := &v1beta1.CellClass{ObjectMeta: metav1.ObjectMeta{Name: "columns"}}
-	patchStatus(t, c, class, []byte(`{"status": {"node": "kip-columns", "vpcID": "vpc-1", "cells": 3, "readyCells": 2,
+	patchStatus(t, c, class, []byte(`{"status": {"node": "kip-columns", "nodes": ["kip-columns-a", "kip-columns-b"], "vpcID": "vpc-1", "cells": 3, "readyCells": 2,
 		"images": [{"architecture": "amd64", "id": "ami-1", "rootDevice": "/dev/xvda"}],
 		"conditions": [{"type": "Ready", "status": "False", "reason": "ImageNotFound", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}`))
 	wantColumns(t, tableOf(t, "cellclasses", "columns"),
-		[]string{"Name", "Ready", "Reason", "Node", "Default Type", "Cells", "Age"}, []string{"Image", "VPC"},
+		[]string{"Name", "Ready", "Reason", "Runtime Class", "Default Type", "Cells", "Age"}, []string{"Nodes", "Image", "VPC"},
 		map[string]string{
-			"Name": "columns", "Ready": "False", "Reason": "ImageNotFound", "Node": "kip-columns", "Default Type": "t3.nano", "Cells": "3",
-			"Image": "ami-1", "VPC": "vpc-1",
+			"Name": "columns", "Ready": "False", "Reason": "ImageNotFound", "Runtime Class": "kip-columns", "Default Type": "t3.nano", "Cells": "3",
+			"Nodes": `["kip-columns-a","kip-columns-b"]`, "Image": "ami-1", "VPC": "vpc-1",
 		})
 }
 

@@ -24,7 +24,7 @@ func (c *Controller) drift(_ context.Context, s *scope) (outcome, error) {
 		meta.RemoveStatusCondition(&s.cell.Status.Conditions, v1beta1.ConditionDrifted)
 		return proceed(), nil
 	}
-	if classProblem(s) != nil || s.documentErr != nil {
+	if known := classProblem(s) == nil && s.documentErr == nil; !known {
 		return proceed(), nil
 	}
 	changed := cellspec.Drift(&s.cell.Spec, attempt, s.class, s.document)

@@ -50,7 +50,10 @@ func checkInstance(t *testing.T, cell *v1beta1.Cell, instance *world.Instance) {
 		v1beta1.TagCluster: clusterID, v1beta1.TagCell: string(cell.UID), v1beta1.TagClass: cell.Spec.CellClassName,
 		v1beta1.TagName: cell.Name, "team": "red",
 		launchmark.TagAttempt: "1", launchmark.TagStarted: fmt.Sprint(cell.Status.Attempts[0].StartTime.Unix()),
-		tagAuthority: openAttempt(cell).Authority,
+		tagAuthority: openAttempt(cell).Authority, tagShape: openAttempt(cell).Shape,
+	}
+	if want[tagShape] == "" {
+		t.Error("the attempt has no shape")
 	}
 	for what, tags := range map[string]map[string]string{
 		"instance": instance.Tags, "interface": instance.InterfaceTags, "volume": instance.Volumes[0].Tags,
