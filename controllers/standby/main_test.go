@@ -79,7 +79,7 @@ func (b *bench) start() *bench {
 		return errors.Join(
 			cellclass.New(cellclass.Options{
 				Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Events: events, Clock: b.clock, Live: mgr.GetAPIReader(), Namespace: metav1.NamespaceDefault, ServesAgent: true,
-				Leases: virtualnode.NewLeases(clientset, b.clock), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}},
+				Leases: virtualnode.NewLeases(clientset, b.clock), Ports: virtualnode.NewPorts("127.0.0.1", 20000, 10000), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1"}},
 			}).SetupWithManager(mgr),
 			cell.New(cell.Options{
 				Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: b.ca, Agents: cellagent.New(b.ca, b.clock.Now),

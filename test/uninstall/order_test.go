@@ -57,7 +57,7 @@ func (b *bench) operator() (stop func()) {
 		return errors.Join(
 			cellclass.New(cellclass.Options{
 				Client: mgr.GetClient(), Live: b.Client, Cloud: b.cloud, Catalogue: offers, Events: events, Clock: clock,
-				Leases: virtualnode.NewLeases(clientset, clock), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1", Port: 10250}},
+				Leases: virtualnode.NewLeases(clientset, clock), Ports: virtualnode.NewPorts("127.0.0.1", 20000, 10000), About: virtualnode.About{Kubelet: virtualnode.Endpoint{Address: "127.0.0.1"}},
 			}).SetupWithManager(mgr),
 			cell.New(cell.Options{
 				Client: mgr.GetClient(), Cloud: b.cloud, Catalogue: offers, Authority: b.ca, Agents: cellagent.New(b.ca, time.Now),
