@@ -14,7 +14,7 @@ IMG ?= kip:$(VERSION)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up roll down demo bench bench-selection bench-limits bench-streams chaos docker-build clean dev-tool containerd2
+.PHONY: help generate fmt vet lint build test test-assets test-modules verify tidy-check up roll down demo bench bench-selection bench-limits bench-streams chaos stories docker-build clean dev-tool containerd2
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ chaos: dev-tool ## Kill the operator at every crash point under every fault (SEE
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/chaos --seed=$(or $(SEED),1) --real --name=chaosr --pods=6 --together=2 \
 		--faults=normal,lost-reply --points=launch.after,dispatch.after,pod-status.before,terminate.after; \
 	else echo "not root: no real cells"; fi
+
+stories: dev-tool ## See many pods through kills, hand-overs, an outage of the API server and a bad cloud (SEED)
+	@$(BIN)/dev build
+	@go build $(FLAGS) -o $(BIN)/chaos ./test/chaos
+	@$(BIN)/chaos story --seed=$(or $(SEED),1)
 
 verify: generate vet lint tidy-check ## Check that generated files, modules and style are in order
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
