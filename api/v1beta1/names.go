@@ -168,6 +168,7 @@ const (
 	ReasonMaintenance         = "MaintenanceScheduled"
 	ReasonInterrupted         = "Interrupted"
 	ReasonRebalance           = "RebalanceRecommended"
+	ReasonReplacementStarted  = "ReplacementStarted"
 	ReasonAgentLost           = "AgentLost"
 	ReasonPoweredOff          = "PoweredOff"
 	ReasonTerminating         = "Terminating"

@@ -228,7 +228,7 @@ func (c *Controller) onCell(ctx context.Context, s *scope) (ctrl.Result, error) 
 	case !seen.silent.IsZero():
 		return c.silent(ctx, s, seen, seen.silent.Add(silenceTime))
 	}
-	if err := c.tellNotices(ctx, s, seen.reply.Notices); err != nil {
+	if err := errors.Join(c.tellNotices(ctx, s, seen.reply.Notices), c.prepareNext(ctx, s)); err != nil {
 		return ctrl.Result{}, err
 	}
 	if left := c.settling(s.pod, seen); left > 0 {

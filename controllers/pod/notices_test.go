@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/internal/itzo"
@@ -89,4 +90,64 @@ func TestInterruptedBeforeItsPodRan(t *testing.T) {
 	s.create(&corev1.ConfigMap{ObjectMeta: s.meta("late")})
 	s.boot(p)
 	s.running(p)
+}
+
+// forOwner lets pods claim what is reserved for their controller.
+type forOwner struct{}
+
+func (forOwner) Fitting(_ context.Context, cells []v1beta1.Cell, _ *v1beta1.CellSpec, _ *v1beta1.CellClass, owner string) ([]v1beta1.Cell, error) {
+	var found []v1beta1.Cell
+	for i := range cells {
+		if r := cells[i].Spec.ReservedFor; r != nil && r.OwnerUID == owner {
+			found = append(found, cells[i])
+		}
+	}
+	return found, nil
+}
+
+// TestReplacementIsPrepared: the next pod of an interrupted one's controller
+// claims a cell that has begun to boot before; no other pod does.
+func TestReplacementIsPrepared(t *testing.T) {
+	s := newScene(t)
+	s.fits = forOwner{}
+	s.openClass()
+	s.operator()
+	ownedBy := func(uid types.UID) func(*corev1.Pod) {
+		yes := true
+		return func(p *corev1.Pod) {
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web", UID: uid, Controller: &yes}}
+		}
+	}
+	p, cell, _ := s.start("web-1", ownedBy("replicas"))
+	s.setCondition(cell, metav1.Condition{Type: v1beta1.ConditionInterruption, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonInterrupted})
+	next := &v1beta1.Cell{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.CellNameForPod(p.UID) + "-next"}}
+	next = fixture.WaitFor(t, cluster.admin, next, "a Cell is made for the next pod", func(is *v1beta1.Cell) error {
+		if is.Spec.PodRef != nil || is.Spec.ReservedFor == nil || is.Spec.ReservedFor.OwnerUID != "replicas" {
+			return fmt.Errorf("spec %+v", is.Spec)
+		}
+		return nil
+	})
+	s.event(p, v1beta1.ReasonReplacementStarted, "Cell "+next.Name+" boots for the next pod of ReplicaSet web")
+	other := s.add("db-1", ownedBy("others"))
+	s.boot(other)
+	successor := s.add("web-2", ownedBy("replicas"))
+	s.bound(next, successor)
+	s.bootCell(next)
+	s.running(successor)
+	s.running(other)
+	s.delete(p)
+	s.cellEnds(cell)
+}
+
+// TestNoReplacementForABarePod: nobody makes another of it.
+func TestNoReplacementForABarePod(t *testing.T) {
+	s := newScene(t)
+	s.operator()
+	_, cell, h := s.start("web")
+	s.setCondition(cell, metav1.Condition{Type: v1beta1.ConditionInterruption, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonInterrupted})
+	h.notices.Store(&itzo.Notices{Rebalance: new(time.Now())})
+	s.noted(cell, `"rebalance"`) // it has been looked at since
+	if all := s.cells(); len(all) != 1 {
+		t.Errorf("there are %d Cells", len(all))
+	}
 }

@@ -51,6 +51,16 @@ func TestInterruption(t *testing.T) {
 		t.Fatal(err)
 	}
 	disrupted(t, env, pod)
+	next := &v1beta1.Cell{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.CellNameForPod(pod.UID) + "-next"}}
+	testenv.Eventually(t, soon, "the next pod claims the cell that was prepared for it", func(ctx context.Context) error {
+		if err := env.Get(ctx, client.ObjectKeyFromObject(next), next); err != nil {
+			return err
+		}
+		if ref := next.Spec.PodRef; ref == nil || ref.UID == string(pod.UID) {
+			return fmt.Errorf("its podRef is %+v", ref)
+		}
+		return nil
+	})
 	create(t, env, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: "go"}, Data: map[string]string{"on": ""}})
 	requireJob(t, env, job, batchv1.JobComplete)
 	if job.Status.Succeeded != 1 || job.Status.Failed != 0 {
