@@ -162,6 +162,9 @@ func (c *Controller) Reconcile(ctx context.Context, cell *v1beta1.Cell) (ctrl.Re
 	}
 	after, stepErr := c.runSteps(ctx, s)
 	if err := c.writeStatus(ctx, s); err != nil {
+		if !apierrors.IsNotFound(err) {
+			c.stores.now(cell.UID) // for which role they are stored was not written down
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	return ctrl.Result{RequeueAfter: after}, stepErr

@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"kip.elotl.co/api/v1beta1"
 	"kip.elotl.co/hack/localaws/world"
@@ -11,14 +12,21 @@ import (
 	"kip.elotl.co/test/fixture"
 )
 
-// wantNamed waits until the status names an instance.
+// wantNamed waits until the status names an instance, whose Cell is ready. The
+// instance is looked at now and again, as time goes on.
 func (b *bench) wantNamed(cell *v1beta1.Cell, id string) {
 	b.Helper()
-	b.wait(b.ready(cell), "its status names "+id, func(is *v1beta1.Cell) error {
-		if is.Status.InstanceID != id {
-			return fmt.Errorf("it names %q", is.Status.InstanceID)
+	var looks time.Time
+	b.wait(cell, "it is ready, and its status names "+id, func(is *v1beta1.Cell) error {
+		if is.Status.InstanceID == id && is.Status.Phase == v1beta1.CellReady {
+			return nil
 		}
-		return nil
+		if time.Since(looks) > 5*time.Second {
+			looks = time.Now()
+			b.clock.Advance(readyCheckEvery + time.Second)
+			b.poke(cell)
+		}
+		return fmt.Errorf("it names %q, in phase %s", is.Status.InstanceID, is.Status.Phase)
 	})
 }
 
@@ -40,8 +48,6 @@ func TestStatusNamesAnother(t *testing.T) {
 				if restart {
 					b.start()
 				}
-				b.clock.Advance(2 * readyCheckEvery)
-				b.poke(second)
 				b.wantNamed(second, own)
 			}
 			b.event(second, v1beta1.ReasonNotItsInstance)

@@ -70,9 +70,12 @@ func TestRoleMadeAnew(t *testing.T) {
 		return nil
 	})
 	is = b.unready(cell, v1beta1.ReasonAgentSilent, `instance profile "web" has another role`, role, "/var/log/itzo/itzo.log")
-	if got := is.Status.Attempts[0].ParameterRole; got != role {
-		t.Errorf("the attempt is of role %s, not of %s", got, role)
-	}
+	b.wait(is, "the attempt is of the new role", func(is *v1beta1.Cell) error {
+		if got := is.Status.Attempts[0].ParameterRole; got != role {
+			return fmt.Errorf("it is of role %s, not of %s", got, role)
+		}
+		return nil
+	})
 	b.event(cell, v1beta1.ReasonRoleChanged)
 	next := b.booting(b.cell(suffixed("-2")))
 	if got := next.Status.Attempts[0].ParameterRole; got != role {
