@@ -126,7 +126,10 @@ func TestServing(t *testing.T) {
 		t.Errorf("without a certificate: %+v", is)
 	}
 	c.current.Store(&tls.Certificate{Leaf: &x509.Certificate{NotAfter: now.Add(time.Hour)}})
-	if is := c.serving(problem); is.Reason != "Signed" || !strings.Contains(is.Message, problem.Error()) {
+	if is := c.serving(nil); is.Reason != "Signed" {
+		t.Errorf("with one: %+v", is)
+	}
+	if is := c.serving(problem); is.Reason != "NotRenewed" || !strings.Contains(is.Message, problem.Error()) {
 		t.Errorf("with one that cannot be renewed: %+v", is)
 	}
 	c.current.Store(&tls.Certificate{Leaf: &x509.Certificate{NotAfter: now.Add(-time.Hour)}})
